@@ -1,0 +1,44 @@
+"""mmkit: learn Linux memory management by operating it.
+
+The public names are loaded on first use, so that ``import mmkit`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mmkit.arch import ARM64, TOY, X86, X86_64, X86_64_LA57, X86_PAE, Arch
+    from mmkit.model.trace import Trace
+
+_HOMES = {
+    "mmkit.arch": ("ARM64", "TOY", "X86", "X86_64", "X86_64_LA57", "X86_PAE", "Arch"),
+    "mmkit.model.trace": ("Trace",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "ARM64",
+    "TOY",
+    "X86",
+    "X86_64",
+    "X86_64_LA57",
+    "X86_PAE",
+    "Arch",
+    "Trace",
+]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        value = getattr(import_module(_HOME_OF[name]), name)
+    except KeyError:
+        raise AttributeError(f"module 'mmkit' has no attribute {name!r}") from None
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(_HOME_OF))

@@ -1,0 +1,1 @@
+"""Recordings of real kernels; README.md says where each comes from."""

@@ -1,0 +1,48 @@
+"""What can go wrong, and what it is called.
+
+::
+
+    MmkitError
+    ├── OutOfMemory      (also a MemoryError)     the search for memory found none
+    ├── BadFree          (also a ValueError)      freeing what is not allocated, or not so
+    ├── MmError          (also an OSError)        a system call fails; .errno is the kernel's
+    ├── FormatError      (also a ValueError)      a text file is damaged; names the line
+    └── InvariantError   (also an AssertionError) check() found a broken rule
+
+A bad argument is a plain ValueError or TypeError with the value in its message.
+"""
+
+from __future__ import annotations
+
+import os
+
+
+class MmkitError(Exception):
+    """Base of every error that mmkit defines."""
+
+
+class OutOfMemory(MmkitError, MemoryError):
+    """No memory that satisfies the request: what ``alloc_pages`` answers with NULL."""
+
+
+class BadFree(MmkitError, ValueError):
+    """A free of something that is not allocated, or not allocated in that way; nothing has changed."""
+
+
+class MmError(MmkitError, OSError):
+    """A system call that fails as Linux fails it; ``errno`` is the kernel's, and nothing has changed."""
+
+    def __init__(self, errno: int, why: str) -> None:
+        super().__init__(errno, f"{os.strerror(errno)}: {why}")
+
+
+class FormatError(MmkitError, ValueError):
+    """A text that is not what its format says; the message names file, line and what was expected."""
+
+    def __init__(self, what: str, line_no: int, line: str, expected: str) -> None:
+        self.what, self.line_no, self.line, self.expected = what, line_no, line, expected
+        super().__init__(f"{what}, line {line_no}: expected {expected}, found {line!r}")
+
+
+class InvariantError(MmkitError, AssertionError):
+    """A rule that must always hold does not; the message names the rule."""

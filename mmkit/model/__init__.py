@@ -1,0 +1,1 @@
+"""The models: how Linux manages memory, in stdlib Python and numpy. They neither print nor draw."""

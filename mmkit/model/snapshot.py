@@ -1,0 +1,162 @@
+"""Snapshots: frozen states, the only thing that pictures are drawn from.
+
+Models make them, ``mmkit.proc`` fills the same classes from the running kernel and from recordings, so that one view
+draws the toy, the recording and the reader's own machine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a snapshot comes from; every picture says it."""
+
+    kind: Literal["model", "recording", "live"] = "model"
+    kernel: str | None = None
+    """Release of the kernel that wrote it ("6.1.0-50-amd64"); None for a model."""
+    note: str = ""
+    """What else a reader should know, in a few words ("snapshot 0", "half the memory used")."""
+
+    def __str__(self) -> str:
+        where = f" (kernel {self.kernel})" if self.kernel else ""
+        return self.kind + where + (f", {self.note}" if self.note else "")
+
+
+MODEL = Source()
+
+
+class FrameUse(IntEnum):
+    """What a page frame is used for, as far as its snapshot can tell."""
+
+    HOLE = 0
+    """No memory at this frame number."""
+    FREE = 1
+    """On the buddy lists."""
+    PER_CPU = 2
+    """Free, on a per-CPU list."""
+    UNMOVABLE = 3
+    MOVABLE = 4
+    RECLAIMABLE = 5
+    ANON = 6
+    """Anonymous memory of a process."""
+    FILE = 7
+    """Page cache."""
+    SLAB = 8
+    PAGE_TABLE = 9
+    RESERVED = 10
+    """Never handed out: firmware, kernel image, struct page."""
+    OTHER = 11
+    """In use; the snapshot does not say for what."""
+    IN_HAND = 12
+    """Taken off a list in the middle of an operation: neither free nor allocated yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameMap:
+    """The use of every frame of a range: ``uses[i]`` is the FrameUse of pfn ``start_pfn + i``."""
+
+    source: Source
+    start_pfn: int
+    uses: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BuddySnapshot:
+    """The whole state of one zone's buddy allocator."""
+
+    source: Source
+    node: int
+    zone: str
+    start_pfn: int
+    nr_pages: int
+    max_order: int
+    pageblock_order: int
+    free_lists: tuple[tuple[tuple[int, ...], ...], ...] = field(repr=False)
+    """``free_lists[order][migratetype]``: first pfn of every free block, head of the list first."""
+    pageblocks: bytes = field(repr=False)
+    """Migrate type of each pageblock, from the one that holds ``start_pfn`` (aligned down)."""
+    allocated: bytes = field(repr=False)
+    """One byte a page: 0 unless an allocated block starts here, then 0x80 | migratetype << 4 | order;
+    0xff: in use since before the model looked, block unknown."""
+    holes: tuple[tuple[int, int], ...] = ()
+    """Ranges [start, end) of pfns inside the zone that are no memory."""
+    in_hand: tuple[int, int] | None = None
+    """(pfn, order) of a block in the middle of an operation, in traced steps only."""
+    kernel: str = "6.18"
+    """Whose rules the allocator follows, "6.18" or "6.1"."""
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Free blocks of each order, all migrate types together: a line of ``/proc/buddyinfo``."""
+        return tuple(sum(map(len, lists)) for lists in self.free_lists)
+
+    @property
+    def free_pages(self) -> int:
+        """Free pages in all lists."""
+        return sum(count << order for order, count in enumerate(self.counts))
+
+
+@dataclass(frozen=True, slots=True)
+class PcpSnapshot:
+    """One CPU's lists of free pages in one zone (``pagesets`` in ``/proc/zoneinfo``)."""
+
+    cpu: int
+    count: int
+    high: int
+    batch: int
+    high_min: int | None = None
+    """Bounds between which kernels since 6.7 tune ``high``; None for older ones."""
+    high_max: int | None = None
+    free_factor: int = 0
+    lists: tuple[tuple[int, ...], ...] = field(default=(), repr=False)
+    """First pfns, head first, by list index; empty where only the text file is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneSnapshot:
+    """One zone of one node, all sizes in pages."""
+
+    node: int
+    name: str
+    start_pfn: int
+    spanned: int
+    present: int
+    managed: int
+    free: int
+    min: int
+    low: int
+    high: int
+    boost: int = 0
+    promo: int | None = None
+    cma: int | None = None
+    protection: tuple[int, ...] = ()
+    """Pages kept back from requests that could have used a higher zone, by zone index."""
+    pcp: tuple[PcpSnapshot, ...] = ()
+    counts: tuple[int, ...] | None = None
+    """Free blocks of each order, where known."""
+    stats: tuple[tuple[str, int], ...] = field(default=(), repr=False)
+    """``nr_...`` and ``numa_...`` counters, as named and ordered in ``/proc/zoneinfo``."""
+    node_stats: tuple[tuple[str, int], ...] = field(default=(), repr=False)
+    """The node's counters, on the first populated zone of a node only."""
+    vm_stats_thresholds: tuple[int, ...] = field(default=(), repr=False)
+    node_unreclaimable: int = 0
+    buddy: BuddySnapshot | None = field(default=None, repr=False)
+
+    @property
+    def end_pfn(self) -> int:
+        """First pfn above the zone."""
+        return self.start_pfn + self.spanned
+
+
+@dataclass(frozen=True, slots=True)
+class MemorySnapshot:
+    """All zones of a machine, node by node, in ascending order; empty ones included."""
+
+    source: Source
+    zones: tuple[ZoneSnapshot, ...]
+    arch: str | None = None
+    page_size: int = 4096

@@ -1,0 +1,156 @@
+"""Tracepoints: what the models say while they work.
+
+Events carry the kernel's tracepoint names and fields (include/trace/events/kmem.h, Linux 6.18) where it has them;
+``Take``, ``Split``, ``Merge`` and ``Put`` are ours, for steps that the kernel takes in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Base of all events; ``name`` is the tracepoint's."""
+
+    name: ClassVar[str] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Take(Event):
+    """A free block leaves the head of its list."""
+
+    name: ClassVar[str] = "take"
+    pfn: int
+    order: int
+    migratetype: int
+
+
+@dataclass(frozen=True, slots=True)
+class Split(Event):
+    """A block of ``order`` is halved: the upper half, ``buddy_pfn``, goes to the head of the next lower list."""
+
+    name: ClassVar[str] = "split"
+    pfn: int
+    order: int
+    buddy_pfn: int
+    migratetype: int
+
+
+@dataclass(frozen=True, slots=True)
+class Merge(Event):
+    """A block of ``order`` at ``pfn`` and its free buddy become one block of the next order."""
+
+    name: ClassVar[str] = "merge"
+    pfn: int
+    order: int
+    buddy_pfn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Put(Event):
+    """A block goes onto its free list, at the head or (``tail``) at the tail."""
+
+    name: ClassVar[str] = "put"
+    pfn: int
+    order: int
+    migratetype: int
+    tail: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MmPageAlloc(Event):
+    """``alloc_pages`` hands out a block; ``pfn`` is None when it fails."""
+
+    name: ClassVar[str] = "mm_page_alloc"
+    pfn: int | None
+    order: int
+    gfp_flags: int
+    migratetype: int
+
+
+@dataclass(frozen=True, slots=True)
+class MmPageFree(Event):
+    """A block is given back."""
+
+    name: ClassVar[str] = "mm_page_free"
+    pfn: int
+    order: int
+
+
+@dataclass(frozen=True, slots=True)
+class MmPageAllocZoneLocked(Event):
+    """A block is taken from the buddy lists."""
+
+    name: ClassVar[str] = "mm_page_alloc_zone_locked"
+    pfn: int
+    order: int
+    migratetype: int
+    percpu_refill: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MmPagePcpuDrain(Event):
+    """A block returns from a per-CPU list to the buddy lists."""
+
+    name: ClassVar[str] = "mm_page_pcpu_drain"
+    pfn: int
+    order: int
+    migratetype: int
+
+
+@dataclass(frozen=True, slots=True)
+class MmPageAllocExtfrag(Event):
+    """An allocation falls back to another migrate type."""
+
+    name: ClassVar[str] = "mm_page_alloc_extfrag"
+    pfn: int
+    alloc_order: int
+    fallback_order: int
+    alloc_migratetype: int
+    fallback_migratetype: int
+    change_ownership: bool
+
+
+Listener = Callable[[Event], None]
+
+
+class Trace:
+    """Keeps events and passes them on to listeners.
+
+    >>> trace = Trace()
+    >>> trace.emit(Merge(pfn=0, order=0, buddy_pfn=1))
+    >>> trace.select("merge")
+    [Merge(pfn=0, order=0, buddy_pfn=1)]
+    """
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self._listeners: list[Listener] = []
+
+    def emit(self, event: Event) -> None:
+        """Keep ``event`` and tell every listener, in the order they came."""
+        self.events.append(event)
+        for listener in self._listeners:
+            listener(event)
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Call ``listener`` with each event from now on; returns the function that ends it."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def select(self, *names: str) -> list[Event]:
+        """Return the kept events with one of these names, in order."""
+        return [event for event in self.events if event.name in names]
+
+    def clear(self) -> None:
+        """Forget the kept events; listeners stay."""
+        self.events.clear()
+
+    def __iter__(self) -> Iterator[Event]:
+        return iter(self.events)
+
+    def __len__(self) -> int:
+        return len(self.events)

@@ -1,0 +1,1 @@
+"""The pictures: matplotlib without pyplot, drawn from frozen snapshots."""
