@@ -160,3 +160,34 @@ class MemorySnapshot:
     zones: tuple[ZoneSnapshot, ...]
     arch: str | None = None
     page_size: int = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Journey:
+    """One virtual address on its way to physical memory; steps that led nowhere are None."""
+
+    source: Source
+    addr: int
+    page_size: int
+    mapping: tuple[int, int] | None
+    """Virtual addresses [start, end) of the mapping that ``addr`` belongs to."""
+    perms: str | None
+    """Its permissions, as in ``/proc/PID/maps``: "rw-p"."""
+    name: str | None
+    """File or kind of memory: "/bin/busybox", "[heap]", "anonymous memory"."""
+    pfn: int | None
+    """Page frame number from the page table."""
+    node: int | None
+    zone: str | None
+    memory: MemorySnapshot = field(repr=False)
+    """The zones of the machine."""
+
+    @property
+    def offset(self) -> int:
+        """Bytes from the start of the page, the same in virtual and in physical memory."""
+        return self.addr % self.page_size
+
+    @property
+    def phys_addr(self) -> int | None:
+        """Physical address: frame number times page size, plus the offset."""
+        return None if self.pfn is None else self.pfn * self.page_size + self.offset
