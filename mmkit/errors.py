@@ -7,6 +7,7 @@
     ├── BadFree          (also a ValueError)      freeing what is not allocated, or not so
     ├── MmError          (also an OSError)        a system call fails; .errno is the kernel's
     ├── FormatError      (also a ValueError)      a text file is damaged; names the line
+    ├── LiveError        (also an OSError)        this machine does not offer a file; says why
     └── InvariantError   (also an AssertionError) check() found a broken rule
 
 A bad argument is a plain ValueError or TypeError with the value in its message.
@@ -42,6 +43,10 @@ class FormatError(MmkitError, ValueError):
     def __init__(self, what: str, line_no: int, line: str, expected: str) -> None:
         self.what, self.line_no, self.line, self.expected = what, line_no, line, expected
         super().__init__(f"{what}, line {line_no}: expected {expected}, found {line!r}")
+
+
+class LiveError(MmkitError, OSError):
+    """A file of the running kernel that cannot be read here; the message says why, in words."""
 
 
 class InvariantError(MmkitError, AssertionError):

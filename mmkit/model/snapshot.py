@@ -130,7 +130,8 @@ class ZoneSnapshot:
     min: int
     low: int
     high: int
-    boost: int = 0
+    boost: int | None = 0
+    """Raise of the watermarks after a fallback; None where ``/proc/zoneinfo`` has no such line (before 5.16)."""
     promo: int | None = None
     cma: int | None = None
     protection: tuple[int, ...] = ()
@@ -144,6 +145,9 @@ class ZoneSnapshot:
     """The node's counters, on the first populated zone of a node only."""
     vm_stats_thresholds: tuple[int, ...] = field(default=(), repr=False)
     node_unreclaimable: int = 0
+    reserved_highatomic: int | None = None
+    """Pages set aside for high-order atomic requests, and those of them that are free; kernels newer than 6.18."""
+    free_highatomic: int | None = None
     buddy: BuddySnapshot | None = field(default=None, repr=False)
 
     @property
@@ -160,6 +164,55 @@ class MemorySnapshot:
     zones: tuple[ZoneSnapshot, ...]
     arch: str | None = None
     page_size: int = 4096
+    kernel: str = "6.18"
+    """Of a model: the release whose rules it follows, in whose layout it writes itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuddyInfoZone:
+    """One line of ``/proc/buddyinfo``: a populated zone and its free blocks, by order."""
+
+    node: int
+    zone: str
+    counts: tuple[int, ...]
+
+    @property
+    def free_pages(self) -> int:
+        """Free pages in all orders together."""
+        return sum(count << order for order, count in enumerate(self.counts))
+
+
+@dataclass(frozen=True, slots=True)
+class BuddyInfo:
+    """``/proc/buddyinfo``: the populated zones, node by node, in ascending order."""
+
+    source: Source
+    zones: tuple[BuddyInfoZone, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PageTypeZone:
+    """What ``/proc/pagetypeinfo`` says of one populated zone; types as in ``PageTypeInfo.migratetypes``."""
+
+    node: int
+    zone: str
+    free: tuple[tuple[int, ...], ...]
+    """``free[type][order]``: free blocks; the kernel stops counting at 100,000, which then means "or more"."""
+    blocks: tuple[int, ...]
+    """Pageblocks of each type."""
+    mixed: tuple[int, ...] | None = None
+    """Pageblocks of each type that hold pages of another, where the kernel tracks page owners."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageTypeInfo:
+    """``/proc/pagetypeinfo``: free blocks and pageblocks by migrate type."""
+
+    source: Source
+    pageblock_order: int
+    migratetypes: tuple[str, ...]
+    """Titles in the kernel's order: "Unmovable", "Movable", ... ("CMA" before "Isolate" where it is built in)."""
+    zones: tuple[PageTypeZone, ...]
 
 
 @dataclass(frozen=True, slots=True)
