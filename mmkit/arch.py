@@ -109,7 +109,7 @@ ARM64 = Arch(
     0xFFFF_0000_0000_0000 - GIB, "virt", ram_base=GIB,
 )  # fmt: skip
 TOY = Arch(
-    "TOY", "a toy: not a real machine, small enough to draw whole", 16, 16, _levels("pgd pte", 2, 2), 2,
+    "TOY", "a toy: not a real machine, small enough to draw whole", 16, 20, _levels("pgd pte", 2, 2), 2,
     _zones(DMA=16 << 12, Normal=None, Movable=None),
     0x8000, "flat", max_order=4, pageblock_order=3,
 )  # fmt: skip
