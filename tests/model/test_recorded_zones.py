@@ -1,9 +1,9 @@
 """Zone bounds of every recorded machine, from its firmware's memory map and from its amount of RAM alone."""
 
 import pytest
-from zonefiles import DATA, NAMES, arch_of, firmware_map, qemu_machine, read_zones
 
 from mmkit.model.layout import boot_reserved, lay_out, subtract
+from tests.model.zonefiles import DATA, NAMES, arch_of, firmware_map, qemu_machine, read_zones
 
 
 def recorded_bounds(name):
