@@ -114,6 +114,10 @@ class PcpSnapshot:
     free_factor: int = 0
     lists: tuple[tuple[int, ...], ...] = field(default=(), repr=False)
     """First pfns, head first, by list index; empty where only the text file is known."""
+    alloc_factor: int = 0
+    """How often refills have been doubled (models of 6.18, like the two below)."""
+    free_count: int = 0
+    prev_free_high_order: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +238,8 @@ class Journey:
     zone: str | None
     memory: MemorySnapshot = field(repr=False)
     """The zones of the machine."""
+    owner: str = "user"
+    """Whose address it is: "user", "kernel" or "nobody"."""
 
     @property
     def offset(self) -> int:
