@@ -1,0 +1,219 @@
+"""Artists that are cheap to draw again: text kept as sprites, and cells and boxes painted as one image.
+
+Positions are CSS pixels from the top left corner of the picture, y downwards; sizes of text are CSS pixels too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.font_manager import FontProperties, findfont
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from mmkit.view import ink
+from mmkit.view.ink import Ink
+from mmkit.view.png import rgb
+
+DPI = 100
+"""CSS pixels in an inch of a figure: a figure's dpi divided by this is its device pixels per CSS pixel."""
+
+
+class Box(NamedTuple):
+    """A rectangle in CSS pixels: left, top, right, bottom."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+class Sprite(NamedTuple):
+    """A string drawn once: RGBA, bottom row first, and where it lies from the start of its baseline (device pixels)."""
+
+    rgba: NDArray[np.uint8]
+    left: int
+    top: int
+    bottom: int
+    advance: float
+
+
+@cache
+def _font(pixels: float, bold: bool, mono: bool) -> ImageFont.FreeTypeFont:
+    family = "DejaVu Sans Mono" if mono else "DejaVu Sans"
+    path = findfont(FontProperties(family=family, weight="bold" if bold else "normal"))
+    return ImageFont.truetype(path, pixels, layout_engine=ImageFont.Layout.BASIC)
+
+
+@lru_cache(maxsize=4096)
+def sprite(text: str, pixels: float, colour: str = ink.TEXT, bold: bool = False, mono: bool = False) -> Sprite:
+    """Return ``text`` as a picture, ``pixels`` high in device pixels."""
+    font = _font(pixels, bold, mono)
+    left, top, right, bottom = (round(edge) for edge in font.getbbox(text, anchor="ls"))
+    size = max(1, right - left), max(1, bottom - top)
+    mask = Image.new("L", size)
+    ImageDraw.Draw(mask).text((-left, -top), text, fill=255, font=font, anchor="ls")
+    rgba = np.empty((size[1], size[0], 4), dtype=np.uint8)
+    rgba[..., :3] = rgb(colour)
+    rgba[..., 3] = np.asarray(mask)[::-1]
+    return Sprite(rgba, left, top, bottom, font.getlength(text))
+
+
+def text_width(text: str, size: float = 12, bold: bool = False, mono: bool = False) -> float:
+    """Return the width of ``text`` in CSS pixels."""
+    return _font(size * 2, bold, mono).getlength(text) / 2
+
+
+class Label(Artist):
+    """A line of text at (x, y): drawing it again costs a copy of its sprite, not a layout.
+
+    ``ha`` is "left", "center" or "right"; ``va`` is "baseline", "center" (of the capitals) or "top".
+    """
+
+    def __init__(
+        self, x: float, y: float, text: str = "", size: float = 12, *, colour: str = ink.TEXT, ha: str = "left",
+        va: str = "baseline", bold: bool = False, mono: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.x, self.y, self.text, self.size, self.colour = x, y, text, size, colour
+        self.ha, self.va, self.bold, self.mono = ha, va, bold, mono
+        self.set_zorder(5)
+
+    def set(self, text: str | None = None, x: float | None = None, y: float | None = None, **look: Any) -> None:  # type: ignore[override]
+        """Change the text, the place or the look (``colour``, ``bold``, ...)."""
+        self.text = self.text if text is None else text
+        self.x, self.y = (self.x if x is None else x), (self.y if y is None else y)
+        for name, value in look.items():
+            setattr(self, name, value)
+
+    def _placed(self, scale: float) -> tuple[Sprite, float, float]:
+        found = sprite(self.text, self.size * scale, self.colour, self.bold, self.mono)
+        x = self.x * scale - {"left": 0.0, "center": 0.5, "right": 1.0}[self.ha] * found.advance
+        drop = {"baseline": 0.0, "center": 0.365, "top": 0.76}[self.va] * self.size * scale
+        return found, round(x), round(self.y * scale + drop)
+
+    def draw(self, renderer: Any) -> None:
+        """Copy the sprite into the picture."""
+        if not self.get_visible() or not self.text:
+            return
+        found, x, baseline = self._placed(renderer.dpi / DPI)
+        gc = renderer.new_gc()
+        renderer.draw_image(gc, x + found.left, renderer.height - baseline - found.bottom, found.rgba)
+        gc.restore()
+
+    @property
+    def box(self) -> Box:
+        """The rectangle that the ink of the text fills, in CSS pixels."""
+        found, x, baseline = self._placed(2)
+        right = x + found.left + found.rgba.shape[1]
+        return Box((x + found.left) / 2, (baseline + found.top) / 2, right / 2, (baseline + found.bottom) / 2)
+
+
+# Colours of painted images: index 0 is transparent, ink i has its face at 1 + 2 i and its marks after it.
+_FIXED = (ink.TEXT, ink.LINE, ink.PAPER, ink.MUTED, ink.FAINT, ink.ALERT)
+
+
+@cache
+def _paint_indices() -> dict[str, int]:
+    colours = [*_FIXED, *(c for one in ink.INKS for c in (one.face, one.mark))]
+    return {colour: 1 + number for number, colour in enumerate(dict.fromkeys(colours))}
+
+
+@cache
+def _paint_rgba() -> NDArray[np.uint32]:
+    table = np.zeros((256, 4), dtype=np.uint8)
+    for colour, index in _paint_indices().items():
+        table[index] = (*rgb(colour), 255)
+    return table.view("<u4")[:, 0]
+
+
+def paint(colour: str) -> int:
+    """Return the number of a colour of ``mmkit.view.ink`` in painted images."""
+    return _paint_indices()[colour]
+
+
+@lru_cache(maxsize=256)
+def sheet(one: Ink, rows: int, columns: int, scale: float) -> NDArray[np.uint8]:
+    """Return an area of ``one``'s face with its hatch, in numbers of paint."""
+    y, x = np.ogrid[:rows, :columns]
+    step, thick = max(3, round(7 * scale)), max(1, round(1.2 * scale))
+    marks = {
+        "": np.zeros((1, 1), bool), "/": (x + y) % step < thick, "\\": (x - y) % step < thick,
+        "-": (y % step < thick) & (x >= 0), "|": (x % step < thick) & (y >= 0),
+        ".": (x % step < 2 * thick) & (y % step < 2 * thick),
+        "x": ((x + y) % step < thick) | ((x - y) % step < thick),
+    }[one.hatch]  # fmt: skip
+    return np.where(np.broadcast_to(marks, (rows, columns)), np.uint8(paint(one.mark)), np.uint8(paint(one.face)))
+
+
+class Painted(Artist):
+    """An image over ``box`` whose pixels are device pixels: subclasses fill it with numbers of paint."""
+
+    def __init__(self, box: Sequence[float]) -> None:
+        super().__init__()
+        self.box = Box(*box)
+        self.set_zorder(2)
+        self._kept: tuple[float, NDArray[np.uint8]] | None = None
+
+    def paint(self, scale: float, rows: int, columns: int) -> NDArray[np.uint8]:
+        """Return the image in numbers of paint, top row first."""
+        raise NotImplementedError
+
+    def changed(self) -> None:
+        """Paint anew at the next drawing."""
+        self._kept = None
+
+    def draw(self, renderer: Any) -> None:
+        """Paint if something changed, and copy into the picture."""
+        if not self.get_visible():
+            return
+        scale = renderer.dpi / DPI
+        left, top, right, bottom = (round(edge * scale) for edge in self.box)
+        if self._kept is None or self._kept[0] != scale:
+            numbers = self.paint(scale, bottom - top, right - left)
+            rgba = _paint_rgba().take(numbers[::-1]).view(np.uint8).reshape(*numbers.shape, 4)
+            self._kept = scale, rgba
+        gc = renderer.new_gc()
+        renderer.draw_image(gc, left, renderer.height - bottom, self._kept[1])
+        gc.restore()
+
+
+class Boxes(Painted):
+    """Any number of hatched rectangles in one image.
+
+    ``boxes`` are rectangles in CSS pixels, ``inks`` one Ink each, ``edges`` one colour each (or "" for none).
+    """
+
+    def __init__(self, box: Sequence[float]) -> None:
+        super().__init__(box)
+        self.boxes: list[Box] = []
+        self.inks: list[Ink] = []
+        self.edges: list[str] = []
+
+    def put(self, boxes: Sequence[Sequence[float]], inks: Sequence[Ink], edges: Sequence[str] | None = None) -> None:
+        """Replace all rectangles."""
+        self.boxes, self.inks = [Box(*one) for one in boxes], list(inks)
+        self.edges = list(edges) if edges is not None else [one.mark for one in inks]
+        self.changed()
+
+    def paint(self, scale: float, rows: int, columns: int) -> NDArray[np.uint8]:
+        """Return the rectangles, later ones over earlier ones; none is thinner than a device pixel."""
+        image = np.zeros((rows, columns), dtype=np.uint8)
+        for (left, top, right, bottom), one, edge in zip(self.boxes, self.inks, self.edges, strict=True):
+            x0, y0 = round((left - self.box.left) * scale), round((top - self.box.top) * scale)
+            x1 = max(x0 + 1, round((right - self.box.left) * scale))
+            y1 = max(y0 + 1, round((bottom - self.box.top) * scale))
+            _fill(image, x0, y0, x1, y1, sheet(one, rows, columns, scale), paint(edge) if edge else 0)
+        return image
+
+
+def _fill(image: NDArray[np.uint8], x0: int, y0: int, x1: int, y1: int, face: NDArray[np.uint8], edge: int) -> None:
+    x0, y0 = max(0, x0), max(0, y0)
+    image[y0:y1, x0:x1] = face[y0:y1, x0:x1]
+    if edge and x1 - x0 > 3 and y1 - y0 > 3:
+        image[y0:y1, [x0, x1 - 1]] = edge
+        image[[y0, y1 - 1], x0:x1] = edge

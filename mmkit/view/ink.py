@@ -1,0 +1,70 @@
+"""Inks: what each kind of page looks like, in one palette that does not rely on colour.
+
+Every ink has a face that colour-blind readers tell apart (after Okabe & Ito), and a hatch and a letter beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mmkit.model.migratetype import MigrateType
+from mmkit.model.snapshot import FrameUse
+
+PAPER = "#ffffff"
+TEXT = "#1b1b1b"
+MUTED = "#5c5c5c"
+LINE = "#b0b0b0"
+FAINT = "#e4e4e4"
+ALERT = "#a50f15"
+"""Text that must be seen: a refusal, a failed request. Always beside words or a sign that say so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ink:
+    """How one category is drawn: fill, the marks hatched over it, the letter on it and the colour of that letter."""
+
+    name: str
+    letter: str
+    face: str
+    mark: str
+    hatch: str = ""
+    """"/" and "\\\\" lines, "." dots, "x" crosses, "-" bars, "|" posts, "" nothing."""
+    text: str = TEXT
+
+
+USE_INKS: dict[FrameUse, Ink] = {
+    FrameUse.HOLE: Ink("hole", "", "#ffffff", "#c9c9c9", "\\"),
+    FrameUse.FREE: Ink("free", "", "#eef1e6", "#eef1e6"),
+    FrameUse.PER_CPU: Ink("per-CPU list", "c", "#f0e442", "#b9ad10", "."),
+    FrameUse.UNMOVABLE: Ink("unmovable", "U", "#d55e00", "#a34700", "/", PAPER),
+    FrameUse.MOVABLE: Ink("movable", "M", "#0072b2", "#0072b2", "", PAPER),
+    FrameUse.RECLAIMABLE: Ink("reclaimable", "R", "#009e73", "#00704f", ".", PAPER),
+    FrameUse.ANON: Ink("anonymous", "A", "#7cc7ee", "#7cc7ee"),
+    FrameUse.FILE: Ink("page cache", "F", "#e69f00", "#b57d00", "\\"),
+    FrameUse.SLAB: Ink("slab", "S", "#8a2f64", "#5f1c43", "x", PAPER),
+    FrameUse.PAGE_TABLE: Ink("page table", "T", "#332288", "#6a5fc0", "|", PAPER),
+    FrameUse.RESERVED: Ink("reserved", "K", "#4d4d4d", "#777777", "x", PAPER),
+    FrameUse.OTHER: Ink("in use", "o", "#a9a9a9", "#8b8b8b", "-"),
+    FrameUse.IN_HAND: Ink("in hand", "◆", "#000000", "#000000", "", PAPER),
+}
+"""What a page frame is used for."""
+
+FREE_INKS: dict[MigrateType, Ink] = {
+    MigrateType.UNMOVABLE: Ink("Unmovable", "U", "#fbd5b5", "#e08a4a", "/"),
+    MigrateType.MOVABLE: Ink("Movable", "M", "#b9dcf2", "#b9dcf2"),
+    MigrateType.RECLAIMABLE: Ink("Reclaimable", "R", "#b5e3d2", "#4fae8c", "."),
+    MigrateType.HIGHATOMIC: Ink("HighAtomic", "H", "#f0cfe2", "#c678a4", "x"),
+    MigrateType.ISOLATE: Ink("Isolate", "I", "#dcdcdc", "#9c9c9c", "-"),
+}
+"""Free blocks by the list they are on: the colour of the type, light, because nobody uses them."""
+
+IN_HAND = USE_INKS[FrameUse.IN_HAND]
+SET_BIT = Ink("set", "1", "#1f4e79", "#1f4e79", "", PAPER)
+CLEAR_BIT = Ink("clear", "0", "#f4f4f4", "#f4f4f4", "", MUTED)
+FIELD = Ink("field", "", "#fff3cf", "#e2c56a", "/")
+"""Bits that are a number or an address together."""
+WATER = Ink("free", "", "#a6cde8", "#a6cde8")
+KEPT = Ink("kept back", "", "#f3d6a2", "#c99634", "/")
+"""Pages that a request may not touch: watermark and protection."""
+
+INKS: tuple[Ink, ...] = (*USE_INKS.values(), *FREE_INKS.values(), SET_BIT, CLEAR_BIT, FIELD, WATER, KEPT)
