@@ -144,6 +144,7 @@ class Tuning618(Tuning):
         self.alloc_factor >>= 1
         high_order = 0 < order <= COSTLY_ORDER
         in_bulk = high_order and self.prev_free_high_order and self.free_count >= self.batch + self.high_min // 2
+        in_bulk = in_bulk and count >= self.batch
         self.prev_free_high_order = high_order
         if self.free_count < self.batch << BATCH_SCALE_MAX:
             self.free_count += 1 << order
