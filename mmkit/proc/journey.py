@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping as MappingType
 from collections.abc import Sequence
 
+from mmkit.arch import X86_64, Arch
+from mmkit.model.introduction import half_of
 from mmkit.model.snapshot import Journey, MemorySnapshot
 from mmkit.proc.maps import Mapping
 from mmkit.proc.pagemap import PagemapEntry
@@ -18,10 +20,12 @@ def follow(
     mappings: Sequence[Mapping],
     pages: MappingType[int, PagemapEntry],
     memory: MemorySnapshot,
+    arch: Arch = X86_64,
 ) -> Journey:
     """Return the steps from virtual address ``addr`` to its byte in physical memory, as far as they go.
 
     A step that finds nothing leaves the later ones None: no mapping, or a page that is not in memory yet.
+    Raises ValueError for an address that ``arch`` cannot express.
     """
     mapping = next((each for each in mappings if addr in each), None)
     offset = addr % memory.page_size
@@ -39,4 +43,5 @@ def follow(
         node=zone.node if zone else None,
         zone=zone.name if zone else None,
         memory=memory,
+        owner=half_of(arch, addr).owner,
     )
