@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Literal
 
+from mmkit.model.pageflags import FlagsLayout, MappingKind, PageFlags, PageType, mapping_kind, page_type_of
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -53,6 +55,67 @@ class FrameUse(IntEnum):
     """In use; the snapshot does not say for what."""
     IN_HAND = 12
     """Taken off a list in the middle of an operation: neither free nor allocated yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageSnapshot:
+    """One ``struct page``. Fields that the source does not tell are None."""
+
+    source: Source
+    arch: str
+    pfn: int
+    layout: FlagsLayout = field(repr=False)
+    """Where in the flags word what is."""
+    flags_word: int
+    """The whole word: flag bits, and node, zone and last CPU above them."""
+    refcount: int | None
+    """``_refcount``: users of the page; 0 when it is free."""
+    type_word: int | None
+    """The 32 bits of ``_mapcount``, which hold the page type when no process maps the page."""
+    mapping: int | None
+    """Pointer to an ``address_space`` or, with its low bit set, to an ``anon_vma``; 0: neither."""
+    index: int | None
+    """Offset in pages inside the file or, for anonymous memory, of its virtual address."""
+    private: int | None
+    """What the owner of the page keeps here: the order of a free block, say."""
+    lru: tuple[int, int] | None
+    """Pfns of the neighbours (before, after) on its list; None: on no list."""
+    virtual: int | None
+    """Address at which the kernel sees the page; None for high memory."""
+    zone: str
+    """Name of its zone."""
+
+    @property
+    def flags(self) -> PageFlags:
+        """The flag bits alone."""
+        return PageFlags(self.flags_word & (1 << len(PageFlags)) - 1)
+
+    @property
+    def node(self) -> int:
+        """Number of its node, from the flags word."""
+        return self.layout.node.get(self.flags_word)
+
+    @property
+    def page_type(self) -> PageType | None:
+        """What the page is used for if no process can map it."""
+        return None if self.type_word is None else page_type_of(self.type_word)
+
+    @property
+    def mapcount(self) -> int | None:
+        """``_mapcount``: page table entries that map the page, less one."""
+        if self.type_word is None or self.page_type is not None:
+            return None if self.type_word is None else -1
+        return (self.type_word + 1 & 0xFFFF_FFFF) - 1
+
+    @property
+    def count_then(self) -> int | None:
+        """``_count`` of the oldest kernels and textbooks: one less than the number of users, -1 when free."""
+        return None if self.refcount is None else self.refcount - 1
+
+    @property
+    def kind(self) -> MappingKind:
+        """What ``mapping`` leads to."""
+        return mapping_kind(self.mapping or 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,6 +114,66 @@ class MmPageAllocExtfrag(Event):
     change_ownership: bool
 
 
+@dataclass(frozen=True, slots=True)
+class PageRefMod(Event):
+    """References are taken on a page (``val`` above 0) or dropped with some left; ``count`` and the rest are after it."""
+
+    name: ClassVar[str] = "page_ref_mod"
+    pfn: int
+    flags: int
+    count: int
+    mapcount: int
+    mapping: int
+    val: int
+
+
+@dataclass(frozen=True, slots=True)
+class PageRefModAndTest(Event):
+    """A reference is dropped; ``ret`` says whether it was the last."""
+
+    name: ClassVar[str] = "page_ref_mod_and_test"
+    pfn: int
+    flags: int
+    count: int
+    mapcount: int
+    mapping: int
+    val: int
+    ret: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PageRefSet(Event):
+    """The count of a page is set: 1 when it is handed out."""
+
+    name: ClassVar[str] = "page_ref_set"
+    pfn: int
+    flags: int
+    count: int
+    mapcount: int
+    mapping: int
+    val: int
+
+
+@dataclass(frozen=True, slots=True)
+class PageMapcount(Event):
+    """A page table entry for the page is made (``val`` 1) or removed (-1): the kernel has no tracepoint for it."""
+
+    name: ClassVar[str] = "page_mapcount"
+    pfn: int
+    mapcount: int
+    val: int
+
+
+@dataclass(frozen=True, slots=True)
+class PageFlagsChange(Event):
+    """Flags of a page change, from ``old`` to ``new``: the kernel has no tracepoint for it."""
+
+    name: ClassVar[str] = "page_flags"
+    pfn: int
+    old: int
+    new: int
+
+
 Listener = Callable[[Event], None]
 
 
