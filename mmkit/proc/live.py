@@ -1,0 +1,176 @@
+"""The machine that this runs on: what its kernel shows of its memory, and why it does not show the rest.
+
+Every file is read with as few read() calls as the kernel allows (one for a node of the text files), so that what stands
+in a snapshot is from one moment, as far as the kernel itself makes it so.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmkit.errors import LiveError
+from mmkit.model.snapshot import BuddyInfo, BuddySnapshot, FrameMap, MemorySnapshot, PageTypeInfo, Source
+from mmkit.proc import buddyinfo as buddyinfo_format
+from mmkit.proc import iomem as iomem_format
+from mmkit.proc import kpageflags as kpageflags_format
+from mmkit.proc import pagetypeinfo as pagetypeinfo_format
+from mmkit.proc import zoneinfo as zoneinfo_format
+from mmkit.proc.zoneinfo_layout import release
+
+PROC = Path("/proc")
+"""Where the kernel's files are; tests put another folder here."""
+
+_TITLES = {
+    "buddyinfo": "free blocks of each order",
+    "zoneinfo": "zones, watermarks, per-CPU lists",
+    "pagetypeinfo": "free blocks by migrate type",
+    "kpageflags": "what every page frame is used for",
+    "kpagecount": "how often every page frame is mapped",
+    "iomem": "where RAM lies",
+    "slabinfo": "slab caches",
+    "vmstat": "counters of the memory manager",
+    "self/maps": "memory areas of this process",
+    "self/pagemap": "page frames of this process",
+}
+_WORD_BYTES = 8
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A file of the kernel, and whether it can be read here; ``why_not`` is empty if it can."""
+
+    path: str
+    title: str
+    why_not: str = ""
+
+    @property
+    def readable(self) -> bool:
+        """Whether it can be read here."""
+        return not self.why_not
+
+    def __str__(self) -> str:
+        return f"{self.path} ({self.title}): {self.why_not or 'yes'}"
+
+
+def is_available() -> bool:
+    """Return whether there is a Linux kernel here that shows its zones and free blocks to this user."""
+    return not (_why_not("zoneinfo") or _why_not("buddyinfo"))
+
+
+def offers() -> tuple[Offer, ...]:
+    """Return what this machine shows of its memory, file by file, with the reason where it does not."""
+    return tuple(Offer(f"/proc/{name}", title, _why_not(name)) for name, title in _TITLES.items())
+
+
+def _why_not(name: str) -> str:
+    try:
+        with _opened(name) as file:
+            content = os.read(file, _WORD_BYTES)
+            # To others than root the kernel shows this file with zeros in place of addresses.
+            return _not_root(name) if name == "iomem" and content == b"0" * _WORD_BYTES and os.geteuid() else ""
+    except OSError as error:
+        return str(error)
+
+
+@contextmanager
+def _opened(name: str) -> Iterator[int]:
+    path = PROC / name
+    if not sys.platform.startswith("linux"):
+        raise LiveError(f"/proc/{name} is a file of Linux; this machine runs {platform.system() or sys.platform}")
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        raise LiveError(f"/proc/{name} does not exist here: the kernel was built without it, or hides it") from None
+    except PermissionError:
+        raise LiveError(_not_root(name)) from None
+    try:
+        yield file
+    except OSError as error:
+        raise LiveError(f"/proc/{name} cannot be read: {error.strerror}") from error
+    finally:
+        os.close(file)
+
+
+def _not_root(name: str) -> str:
+    return f"/proc/{name} is shown to root only"
+
+
+def read(name: str, start: int = 0, nr_bytes: int | None = None) -> bytes:
+    """Return ``/proc/`` + ``name``, all of it or ``nr_bytes`` from ``start``. Raises LiveError, in words, if it cannot."""
+    content = bytearray()
+    with _opened(name) as file:
+        if start:
+            os.lseek(file, start, os.SEEK_SET)
+        # Binary files of the kernel refuse reads that are not whole words, so sizes stay multiples of 8.
+        while chunk := os.read(file, _CHUNK_BYTES if nr_bytes is None else min(_CHUNK_BYTES, nr_bytes - len(content))):
+            content += chunk
+    return bytes(content)
+
+
+def _text(name: str) -> str:
+    return read(name).decode("ascii", errors="backslashreplace")
+
+
+def source() -> Source:
+    """Return the Source of what is read here."""
+    return Source("live", platform.release())
+
+
+def zoneinfo() -> MemorySnapshot:
+    """Return the zones of this machine. Raises LiveError where they cannot be read."""
+    return zoneinfo_format.parse(_text("zoneinfo"), source())
+
+
+def buddyinfo() -> BuddyInfo:
+    """Return the free blocks of each order. Raises LiveError where they cannot be read."""
+    return buddyinfo_format.parse(_text("buddyinfo"), source())
+
+
+def memory() -> MemorySnapshot:
+    """Return the zones together with their free blocks of each order, read at once, one after the other."""
+    counts = _text("buddyinfo")
+    return buddyinfo_format.with_counts(zoneinfo(), buddyinfo_format.parse(counts, source()))
+
+
+def pagetypeinfo() -> PageTypeInfo:
+    """Return free blocks and pageblocks by migrate type. Raises LiveError for others than root."""
+    return pagetypeinfo_format.parse(_text("pagetypeinfo"), source())
+
+
+def kpageflags(start_pfn: int = 0, nr_pages: int | None = None) -> FrameMap:
+    """Return what page frames are used for, all of them or some. Raises LiveError for others than root.
+
+    Takes about half a second for 24 GiB; what goes on meanwhile is seen in part.
+    """
+    regions = iomem_format.parse(_text("iomem"))
+    nr_bytes = None if nr_pages is None else nr_pages * _WORD_BYTES
+    flags = read("kpageflags", start_pfn * _WORD_BYTES, nr_bytes)
+    ram = iomem_format.ram_frames(regions, os.sysconf("SC_PAGE_SIZE"))
+    return kpageflags_format.parse(flags, source(), start_pfn, ram)
+
+
+def buddy(zone: str = "Normal", node: int = 0) -> BuddySnapshot:
+    """Return the free blocks of a zone with their places, from the flags of its frames; root only.
+
+    The kernel shows neither the order of its lists nor which migrate type each block has: lists are ascending, and all
+    is Movable. Raises LiveError where flags cannot be read, ValueError for a zone that is not here.
+    """
+    known = {(each.node, each.name): each for each in zoneinfo().zones if each.present}
+    if (node, zone) not in known:
+        names = ", ".join(f"{name} of node {at}" for at, name in known)
+        raise ValueError(f"no populated zone {zone!r} of node {node!r} on this machine: choose one of {names}")
+    found = known[node, zone]
+    return kpageflags_format.to_buddy(
+        kpageflags(found.start_pfn, found.spanned),
+        found,
+        max_order=len(buddyinfo().zones[0].counts) - 1,
+        pageblock_order=pagetypeinfo().pageblock_order,
+        kernel="6.1" if release(platform.release()) < (6, 12) else "6.18",
+    )
