@@ -136,18 +136,23 @@ def paint(colour: str) -> int:
     return _paint_indices()[colour]
 
 
+def _tile(one: Ink, scale: float) -> NDArray[np.uint8]:
+    """The smallest square that, repeated, makes the ink's hatch."""
+    step, thick = max(3, round(7 * scale)), max(1, round(1.2 * scale))
+    y, x = np.mgrid[:step, :step]
+    marked = {
+        "": x < 0, "-": y < thick, "|": x < thick, ".": (x < 2 * thick) & (y < 2 * thick),
+        "/": (x + y) % step < thick, "\\": (x - y) % step < thick,
+        "x": ((x + y) % step < thick) | ((x - y) % step < thick),
+    }[one.hatch]  # fmt: skip
+    return np.where(marked, np.uint8(paint(one.mark)), np.uint8(paint(one.face)))
+
+
 @lru_cache(maxsize=256)
 def sheet(one: Ink, rows: int, columns: int, scale: float) -> NDArray[np.uint8]:
     """Return an area of ``one``'s face with its hatch, in numbers of paint."""
-    y, x = np.ogrid[:rows, :columns]
-    step, thick = max(3, round(7 * scale)), max(1, round(1.2 * scale))
-    marks = {
-        "": np.zeros((1, 1), bool), "/": (x + y) % step < thick, "\\": (x - y) % step < thick,
-        "-": (y % step < thick) & (x >= 0), "|": (x % step < thick) & (y >= 0),
-        ".": (x % step < 2 * thick) & (y % step < 2 * thick),
-        "x": ((x + y) % step < thick) | ((x - y) % step < thick),
-    }[one.hatch]  # fmt: skip
-    return np.where(np.broadcast_to(marks, (rows, columns)), np.uint8(paint(one.mark)), np.uint8(paint(one.face)))
+    tile = _tile(one, scale)
+    return np.tile(tile, (-(-rows // len(tile)), -(-columns // len(tile))))[:rows, :columns]
 
 
 class Painted(Artist):

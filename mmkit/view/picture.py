@@ -95,14 +95,14 @@ class Picture:
     def pixels(self) -> NDArray[np.uint8]:
         """Draw, and return the picture, uint8 of shape (rows, columns, 4)."""
         if self._background is None:
-            self.canvas.draw()  # type: ignore[no-untyped-call]
-            self._background = self.canvas.copy_from_bbox(self.figure.bbox)  # type: ignore[no-untyped-call]
+            self.canvas.draw()
+            self._background = self.canvas.copy_from_bbox(self.figure.bbox)
         else:
-            self.canvas.restore_region(self._background)  # type: ignore[no-untyped-call]
-        renderer = self.canvas.get_renderer()  # type: ignore[no-untyped-call]
+            self.canvas.restore_region(self._background)
+        renderer = self.canvas.get_renderer()
         for artist in self._live:
             artist.draw(renderer)
-        return np.asarray(self.canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+        return np.asarray(self.canvas.buffer_rgba())
 
     def png(self) -> bytes:
         """Return the picture as a PNG file: equal states give equal bytes."""

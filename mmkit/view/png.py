@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 import zlib
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,26 +41,37 @@ def palette() -> NDArray[np.uint8]:
     return np.array(list(dict.fromkeys(colours))[:256], dtype=np.uint8)
 
 
-@cache
-def _nearest() -> NDArray[np.uint8]:
-    """Palette index for each colour of 5, 6 and 5 bits, the palette's own colours exactly."""
-    codes = np.arange(1 << 16, dtype=np.uint32)
-    levels = np.stack([(codes & 31) * 255 / 31, (codes >> 5 & 63) * 255 / 63, (codes >> 11) * 255 / 31], axis=1)
-    colours = palette().astype(np.float32)
-    distance = (colours**2).sum(axis=1) - 2 * levels.astype(np.float32) @ colours.T
-    table = distance.argmin(axis=1).astype(np.uint8)
-    own = palette().astype(np.int64)
-    # Reversed, so that of two colours in one cell the earlier, more important one wins.
-    table[((own[:, 0] >> 3) | (own[:, 1] >> 2 << 5) | (own[:, 2] >> 3 << 11))[::-1]] = np.arange(len(own))[::-1]
-    return table
+class _Nearest:
+    """Palette index of each colour of 5, 6 and 5 bits: worked out for a colour when it is first seen."""
+
+    def __init__(self) -> None:
+        self.table = np.full(1 << 16, -1, dtype=np.int16)
+        own = palette().astype(np.int64)
+        codes = (own[:, 0] >> 3) | (own[:, 1] >> 2 << 5) | (own[:, 2] >> 3 << 11)
+        # Reversed, so that of two palette colours with one code the earlier, more important one wins.
+        self.table[codes[::-1]] = np.arange(len(own))[::-1]
+
+    def __call__(self, codes: NDArray[Any]) -> NDArray[np.uint8]:
+        """Return the index of the nearest colour of the palette for each code."""
+        found = self.table.take(codes)
+        if found.min() < 0:
+            self._learn(np.unique(codes[found < 0]))
+            found = self.table.take(codes)
+        return found.astype(np.uint8)
+
+    def _learn(self, codes: NDArray[Any]) -> None:
+        levels = np.stack([(codes & 31) * 255 / 31, (codes >> 5 & 63) * 255 / 63, (codes >> 11) * 255 / 31], axis=1)
+        away = ((levels[:, None, :] - palette()[None, :, :]) ** 2).sum(axis=2)
+        self.table[codes] = away.argmin(axis=1)
+
+
+_nearest = cache(_Nearest)
 
 
 def to_indices(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the palette index of each pixel of a picture of shape (rows, columns, 4)."""
     pixels = np.ascontiguousarray(rgba).view("<u4")[..., 0]
-    codes = (pixels >> 3 & 0x1F) | (pixels >> 5 & 0x7E0) | (pixels >> 8 & 0xF800)
-    indices: NDArray[np.uint8] = _nearest().take(codes)
-    return indices
+    return _nearest()((pixels >> 3 & 0x1F) | (pixels >> 5 & 0x7E0) | (pixels >> 8 & 0xF800))
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
