@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mmkit.arch import ARM64, TOY, X86, X86_64, X86_64_LA57, X86_PAE, Arch
+    from mmkit.model.page import MemMap, Page
+    from mmkit.model.pageflags import PageFlags
     from mmkit.model.trace import Trace
 
 _HOMES = {
     "mmkit.arch": ("ARM64", "TOY", "X86", "X86_64", "X86_64_LA57", "X86_PAE", "Arch"),
+    "mmkit.model.page": ("MemMap", "Page"),
+    "mmkit.model.pageflags": ("PageFlags",),
     "mmkit.model.trace": ("Trace",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -26,6 +30,9 @@ __all__ = [
     "X86_64_LA57",
     "X86_PAE",
     "Arch",
+    "MemMap",
+    "Page",
+    "PageFlags",
     "Trace",
 ]
 __version__ = "0.1.0"

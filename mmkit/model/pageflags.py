@@ -101,15 +101,12 @@ _WHAT = (
     "the architecture's second bit",
 )
 
-_F = PageFlags
-CHECK_AT_FREE = (
-    _F.locked | _F.private | _F.private_2 | _F.writeback | _F.reserved | _F.active | _F.unevictable | _F.lru
-)  # fmt: skip
-"""Flags that must be clear when a page is freed: PAGE_FLAGS_CHECK_AT_FREE."""
-CLEARED_WITH_LRU = _F.lru | _F.active | _F.unevictable
-"""Flags that the last put takes off together with the page's place on an LRU list."""
-CHECK_AT_PREP = ~_F.reported
-"""Flags that must be clear on a page that waits to be allocated."""
+ALL_FLAGS = int(~PageFlags(0))
+"""Every bit that is a flag."""
+CLEARED_WITH_LRU = PageFlags.lru | PageFlags.active | PageFlags.unevictable
+"""Flags that the last put takes off together with the page's place on its list."""
+BAD_AT_FREE = PageFlags.locked | PageFlags.private | PageFlags.private_2 | PageFlags.writeback | PageFlags.reserved
+"""Flags that must be clear when a page is freed: PAGE_FLAGS_CHECK_AT_FREE, less those above."""
 
 
 class PageType(IntEnum):

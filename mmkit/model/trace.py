@@ -116,7 +116,7 @@ class MmPageAllocExtfrag(Event):
 
 @dataclass(frozen=True, slots=True)
 class PageRefMod(Event):
-    """References are taken on a page (``val`` above 0) or dropped with some left; ``count`` and the rest are after it."""
+    """References are taken on a page (``val`` above 0) or dropped; ``count`` and the rest are as they are after it."""
 
     name: ClassVar[str] = "page_ref_mod"
     pfn: int
