@@ -236,6 +236,39 @@ class MemorySnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class ZoneTry:
+    """One zone looked at on a request's way through the zonelist; sizes in pages."""
+
+    zone: str
+    node: int
+    free: int
+    """Free pages when it was looked at."""
+    mark: int
+    """The watermark that the free pages must stay above."""
+    reserve: int
+    """What this zone keeps back, on top, from a request that could have used a higher zone."""
+    ok: bool
+    """Served from here."""
+    why: str
+    """In a few words: why not, or from where ("free 3,000 is not above 651 + 2,938", "from a per-CPU list")."""
+    mark_name: str = "low"
+    """Which watermark ``mark`` is: "low" at first, "min" once kswapd has been woken, "none" when it is ignored."""
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneWalk:
+    """A request's way through its zonelist, zone by zone, in the order they were looked at."""
+
+    source: Source
+    gfp: str
+    """The mask by name: "GFP_KERNEL"."""
+    order: int
+    tries: tuple[ZoneTry, ...]
+    pfn: int | None = None
+    """First page handed out; None: no zone could serve it."""
+
+
+@dataclass(frozen=True, slots=True)
 class BuddyInfoZone:
     """One line of ``/proc/buddyinfo``: a populated zone and its free blocks, by order."""
 
