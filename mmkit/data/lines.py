@@ -13,6 +13,11 @@ from mmkit.errors import FormatError
 from mmkit.model.snapshot import Source
 
 
+def names_of_recordings() -> list[str]:
+    """Return the names of the recordings that mmkit carries, sorted."""
+    return sorted(folder.name for folder in files("mmkit.data").iterdir() if folder.joinpath("uname").is_file())
+
+
 def folder_of(recording: str | Path) -> Traversable | Path:
     """Return the folder of a recording: one that mmkit carries, by its name, or any other as a ``Path``.
 
@@ -20,11 +25,10 @@ def folder_of(recording: str | Path) -> Traversable | Path:
     """
     if isinstance(recording, Path):
         return recording
-    data = files("mmkit.data")
-    names = sorted(folder.name for folder in data.iterdir() if folder.joinpath("uname").is_file())
+    names = names_of_recordings()
     if recording not in names:
         raise ValueError(f"no recording {recording!r}: choose one of {', '.join(names)}")
-    return data.joinpath(recording)
+    return files("mmkit.data").joinpath(recording)
 
 
 def release_of(recording: str | Path) -> str:

@@ -103,7 +103,7 @@ def _not_root(name: str) -> str:
 
 
 def read(name: str, start: int = 0, nr_bytes: int | None = None) -> bytes:
-    """Return ``/proc/`` + ``name``, all of it or ``nr_bytes`` from ``start``. Raises LiveError, in words, if it cannot."""
+    """Return ``/proc/`` + ``name``, or ``nr_bytes`` of it from ``start``. Raises LiveError, in words, if it cannot."""
     content = bytearray()
     with _opened(name) as file:
         if start:
