@@ -1,7 +1,7 @@
 """Migrate types: what the kernel expects to be able to do with a page later.
 
 Models: enum migratetype of include/linux/mmzone.h (Linux 6.18, built without CONFIG_CMA); fallbacks[] of
-mm/page_alloc.c.
+mm/page_alloc.c. Leaves out: the CMA type, which sits before Isolate where it is built in.
 """
 
 from __future__ import annotations
