@@ -185,8 +185,11 @@ def free_blocks(frames: FrameMap, start_pfn: int, end_pfn: int, max_order: int =
 
 def _runs(mask: NDArray[np.bool_], first: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return where each run of true values starts and where it ends (exclusive), as pfns."""
-    edges = np.flatnonzero(np.diff(mask.view(np.int8), prepend=0, append=0)) + first
-    return edges[::2].astype(np.int64), edges[1::2].astype(np.int64)
+    if not len(mask):
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    changes = np.flatnonzero(mask[1:] != mask[:-1]) + 1
+    edges = np.concatenate([[0] * bool(mask[0]), changes, [len(mask)] * bool(mask[-1])]).astype(np.int64) + first
+    return edges[::2], edges[1::2]
 
 
 def to_buddy(
