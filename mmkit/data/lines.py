@@ -34,10 +34,11 @@ def folder_of(recording: str | Path) -> Traversable | Path:
 def release_of(recording: str | Path) -> str:
     """Return the release of the kernel that wrote a recording, such as "6.1.0-50-amd64"."""
     text = folder_of(recording).joinpath("uname").read_text(encoding="utf-8")
-    words = text.split()
-    if len(words) < 3:
-        raise FormatError("uname", 1, text.rstrip("\n"), "'Linux host release ...'")
-    return words[2]
+    # The host's name is left out in one of them, so the release is the first word that is a version.
+    for word in text.split():
+        if word[0].isdigit() and "." in word:
+            return word
+    raise FormatError("uname", 1, text.rstrip("\n"), "'Linux host release ...'")
 
 
 def source_of(recording: str | Path, note: str) -> Source:
