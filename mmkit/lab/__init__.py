@@ -1,1 +1,24 @@
-"""The labs: a model, a picture and a timeline that the reader operates."""
+"""The labs: a model, a picture and a timeline that the reader operates. Loaded on first use."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mmkit.lab.introduction import IntroductionLab
+    from mmkit.lab.problem import ProblemLab
+
+_HOMES = {
+    "IntroductionLab": "mmkit.lab.introduction",
+    "ProblemLab": "mmkit.lab.problem",
+}
+
+__all__ = ["IntroductionLab", "ProblemLab"]
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        return getattr(import_module(_HOMES[name]), name)
+    except KeyError:
+        raise AttributeError(f"module 'mmkit.lab' has no attribute {name!r}") from None

@@ -45,3 +45,33 @@ def follow(
         memory=memory,
         owner=half_of(arch, addr).owner,
     )
+
+
+class Explorer:
+    """A recorded process whose addresses can be followed, one after the other.
+
+    ``mappings`` and ``pages`` come from the process's ``maps`` and ``pagemap``, ``memory`` from ``zoneinfo``.
+    """
+
+    def __init__(
+        self,
+        mappings: Sequence[Mapping],
+        pages: MappingType[int, PagemapEntry],
+        memory: MemorySnapshot,
+        addr: int = 0,
+    ) -> None:
+        self._mappings, self._pages, self._memory = mappings, pages, memory
+        self.follow(addr)
+
+    def follow(self, addr: int) -> Journey:
+        """Follow ``addr`` from now on. Raises ValueError, and changes nothing, for an address that cannot be."""
+        self._journey = follow(addr, self._mappings, self._pages, self._memory)
+        return self._journey
+
+    def snapshot(self) -> Journey:
+        """Return how far the present address got."""
+        return self._journey
+
+    def at(self, journey: Journey) -> Explorer:
+        """Return an explorer of the same process at the address of ``journey``."""
+        return Explorer(self._mappings, self._pages, self._memory, journey.addr)
