@@ -128,7 +128,7 @@ def share(old: Any, new: Any) -> Any:
     if new is old or (type(new) is type(old) and isinstance(new, (bytes, int, str)) and new == old):
         return old
     if type(new) is tuple and type(old) is tuple:
-        if len(new) == len(old) and new and isinstance(new[0], tuple):
+        if len(new) == len(old) and new and (isinstance(new[0], tuple) or is_dataclass(new[0])):
             return tuple(map(share, old, new))
         return old if new == old else new
     if is_dataclass(new) and not isinstance(new, type) and type(new) is type(old):
