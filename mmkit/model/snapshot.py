@@ -216,11 +216,33 @@ class ZoneSnapshot:
     """Pages set aside for high-order atomic requests, and those of them that are free; kernels newer than 6.18."""
     free_highatomic: int | None = None
     buddy: BuddySnapshot | None = field(default=None, repr=False)
+    reserved: tuple[tuple[int, int], ...] = ()
+    """Of a model: ranges [start, end) of pfns that boot kept back; in ``buddy`` they are among the holes."""
+    below_high: bool = False
+    """Of a model of 6.18: a request has found less than ``high`` free, so per-CPU lists are kept short."""
 
     @property
     def end_pfn(self) -> int:
         """First pfn above the zone."""
         return self.start_pfn + self.spanned
+
+
+@dataclass(frozen=True, slots=True)
+class MemorySettings:
+    """What a model of physical memory was built with, by the names of the kernel's own settings where there are."""
+
+    nr_cpus: int = 1
+    pcp: bool = True
+    """Whether pages go through per-CPU lists."""
+    thp: bool = True
+    """Whether there are transparent huge pages."""
+    min_free_kbytes: int = 0
+    watermark_scale_factor: int = 10
+    lowmem_reserve_ratio: tuple[int, ...] = ()
+    """By zone index."""
+    percpu_pagelist_high_fraction: int = 0
+    distances: tuple[tuple[int, ...], ...] = ((10,),)
+    """``distances[a][b]``: from the a-th to the b-th node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +255,12 @@ class MemorySnapshot:
     page_size: int = 4096
     kernel: str = "6.18"
     """Of a model: the release whose rules it follows, in whose layout it writes itself."""
+    settings: MemorySettings | None = None
+    """Of a model: what it was built with."""
+    pages: tuple[PageSnapshot, ...] = field(default=(), repr=False)
+    """Of a model: pages in use whose ``struct page`` says more than that."""
+    note: str = ""
+    """What a reader should be told about RAM that is not used."""
 
 
 @dataclass(frozen=True, slots=True)

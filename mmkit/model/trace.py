@@ -102,6 +102,17 @@ class MmPagePcpuDrain(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class MmVmscanWakeupKswapd(Event):
+    """Free memory of node ``nid`` has fallen below the low marks: kswapd is woken; ``zid`` is the highest zone wanted."""
+
+    name: ClassVar[str] = "mm_vmscan_wakeup_kswapd"
+    nid: int
+    zid: int
+    order: int
+    gfp_flags: int
+
+
+@dataclass(frozen=True, slots=True)
 class MmPageAllocExtfrag(Event):
     """An allocation falls back to another migrate type."""
 
