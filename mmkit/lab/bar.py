@@ -11,7 +11,7 @@ PLAY_INTERVAL_MS = 700
 
 
 def button(text: str, tooltip: str, do: Callable[[], object], *, icon: str = "", style: str = "") -> widgets.Button:
-    """Return a button as wide as its text; without text, assistive technology reads the tooltip."""
+    """Return a button as wide as its text. An icon alone would leave assistive technology without a name to read."""
     made = widgets.Button(
         description=text, tooltip=tooltip, icon=icon, button_style=style, layout=widgets.Layout(width="auto")
     )
@@ -32,13 +32,13 @@ class Bar(widgets.HBox):
     """
 
     def __init__(self, lab: Any) -> None:
-        self.first_button = button("", "First step", lab.first, icon="fast-backward")
-        self.back_button = button("", "One step back", lab.back, icon="step-backward")
+        self.first_button = button("First", "First step", lab.first, icon="fast-backward")
+        self.back_button = button("Back", "One step back", lab.back, icon="step-backward")
         self.play_toggle = widgets.ToggleButton(
             description="Play", tooltip="Play or pause", icon="play", layout=widgets.Layout(width="auto")
         )
-        self.forward_button = button("", "One step forward", lab.forward, icon="step-forward")
-        self.last_button = button("", "Last step", lab.last, icon="fast-forward")
+        self.forward_button = button("Forward", "One step forward", lab.forward, icon="step-forward")
+        self.last_button = button("Last", "Last step", lab.last, icon="fast-forward")
         self.step_slider = widgets.IntSlider(
             max=0, readout=False, layout=widgets.Layout(flex="1 1 12em", width="auto", margin="0 8px")
         )

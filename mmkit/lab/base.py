@@ -14,6 +14,7 @@ import ipywidgets as widgets
 
 from mmkit.errors import InvariantError, MmkitError
 from mmkit.lab.bar import Bar
+from mmkit.lab.flipbook import Flipbook
 from mmkit.lab.timeline import Entry, Step, Timeline
 from mmkit.lab.words import describe
 from mmkit.model.trace import Event, Trace
@@ -207,6 +208,15 @@ class Lab(widgets.VBox):
     def picture_html(self) -> str:
         """Return all pictures as ``<img>`` elements, one below the other."""
         return "".join(picture.html() for picture in self.pictures)
+
+    def flipbook(self) -> Flipbook:
+        """Return the whole timeline as ready pictures, for a page in which no kernel runs."""
+        here, frames = self.timeline.index, []
+        for index in range(len(self.timeline)):
+            self.draw(self.timeline.go(index))
+            frames.append((self.picture_html(), self.where()))
+        self.draw(self.timeline.go(here))
+        return Flipbook(frames, type(self).__name__)
 
     @property
     def alt(self) -> str:

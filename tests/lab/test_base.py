@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import pytest
@@ -10,6 +11,7 @@ from comm import DummyComm
 from mmkit.errors import InvariantError, OutOfMemory
 from mmkit.lab.bar import button
 from mmkit.lab.base import Lab, handler
+from mmkit.lab.flipbook import Flipbook
 from mmkit.model.trace import MmPageFree
 from mmkit.view.picture import Picture
 
@@ -252,3 +254,32 @@ def test_one_message_for_each_thing_that_changed(lab, monkeypatch):
     updates = [comm for comm, data in sent if data["method"] == "update"]
     bar = lab.bar
     assert updates == [one.comm.comm_id for one in (lab.image, bar.step_box, bar.clock, lab.status)]
+
+
+def test_a_flipbook_has_every_step_and_leaves_the_lab_alone(lab, checks):
+    lab.add(2), lab.add(1)
+    lab.go(1)
+    before = checks.frozen(lab)
+    book = lab.flipbook()
+    assert checks.frozen(lab) == before
+    alts = [re.search('alt="([^"]*)"', child.value)[1] for child in book.stack.children]
+    assert alts == [f"The count is &quot;{number}&quot;." for number in range(4)]
+    assert "[3] 2. Add 1: give back 1 page at pfn 3." in repr(book)
+    assert "application/vnd.jupyter.widget-view+json" in book._repr_mimebundle_()
+    assert "&quot;3&quot;" in book._repr_mimebundle_()["text/html"]
+
+
+def test_a_flipbook_turns_without_python(lab):
+    lab.add(3)
+    book = lab.flipbook()
+    linked = {(type(end[0]).__name__, end[1]) for link in book.links for end in (link.source, link.target)}
+    assert linked == {
+        ("IntSlider", "value"), ("Stack", "selected_index"), ("BoundedIntText", "value"), ("Play", "value"),
+        ("ToggleButton", "value"), ("Play", "playing"),
+    }  # fmt: skip
+    assert book.step_slider.max == book.step_box.max == book.clock.max == len(book.stack.children) - 1 == 3
+
+
+def test_an_empty_flipbook_is_refused():
+    with pytest.raises(ValueError, match="at least one frame"):
+        Flipbook([], "nothing")
