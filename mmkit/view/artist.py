@@ -124,7 +124,8 @@ def _paint_indices() -> dict[str, int]:
 
 
 @cache
-def _paint_rgba() -> NDArray[np.uint32]:
+def paint_rgba() -> NDArray[np.uint32]:
+    """RGBA word of each number of paint."""
     table = np.zeros((256, 4), dtype=np.uint8)
     for colour, index in _paint_indices().items():
         table[index] = (*rgb(colour), 255)
@@ -168,6 +169,10 @@ class Painted(Artist):
         """Return the image in numbers of paint, top row first."""
         raise NotImplementedError
 
+    def render(self, scale: float, rows: int, columns: int) -> NDArray[np.uint32]:
+        """Return the image as one RGBA word a pixel, bottom row first."""
+        return paint_rgba().take(self.paint(scale, rows, columns)[::-1])
+
     def changed(self) -> None:
         """Paint anew at the next drawing."""
         self._kept = None
@@ -179,9 +184,8 @@ class Painted(Artist):
         scale = renderer.dpi / DPI
         left, top, right, bottom = (round(edge * scale) for edge in self.box)
         if self._kept is None or self._kept[0] != scale:
-            numbers = self.paint(scale, bottom - top, right - left)
-            rgba = _paint_rgba().take(numbers[::-1]).view(np.uint8).reshape(*numbers.shape, 4)
-            self._kept = scale, rgba
+            words = self.render(scale, bottom - top, right - left)
+            self._kept = scale, words.view(np.uint8).reshape(*words.shape, 4)
         gc = renderer.new_gc()
         renderer.draw_image(gc, left, renderer.height - bottom, self._kept[1])
         gc.restore()

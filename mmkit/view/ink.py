@@ -34,7 +34,7 @@ class Ink:
 
 USE_INKS: dict[FrameUse, Ink] = {
     FrameUse.HOLE: Ink("hole", "", "#ffffff", "#c9c9c9", "\\"),
-    FrameUse.FREE: Ink("free", "", "#eef1e6", "#eef1e6"),
+    FrameUse.FREE: Ink("free", "", "#dfe9d2", "#dfe9d2"),
     FrameUse.PER_CPU: Ink("per-CPU list", "c", "#f0e442", "#b9ad10", "."),
     FrameUse.UNMOVABLE: Ink("unmovable", "U", "#d55e00", "#a34700", "/", PAPER),
     FrameUse.MOVABLE: Ink("movable", "M", "#0072b2", "#0072b2", "", PAPER),
@@ -67,4 +67,7 @@ WATER = Ink("free", "", "#a6cde8", "#a6cde8")
 KEPT = Ink("kept back", "", "#f3d6a2", "#c99634", "/")
 """Pages that a request may not touch: watermark and protection."""
 
-INKS: tuple[Ink, ...] = (*USE_INKS.values(), *FREE_INKS.values(), SET_BIT, CLEAR_BIT, FIELD, WATER, KEPT)
+RULE = Ink("rule", "", TEXT, TEXT)
+"""Ticks and edges."""
+
+INKS: tuple[Ink, ...] = (*USE_INKS.values(), *FREE_INKS.values(), SET_BIT, CLEAR_BIT, FIELD, WATER, KEPT, RULE)

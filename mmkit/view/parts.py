@@ -1,0 +1,153 @@
+"""Parts that several pictures share: ruler, legend, brackets, and words for numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mmkit.units import format_size
+from mmkit.view import ink
+from mmkit.view.artist import Box, Boxes, Label, text_width
+from mmkit.view.ink import Ink
+from mmkit.view.picture import Picture
+
+
+def plural(count: int, thing: str) -> str:
+    """Return "1 block", "2,048 blocks"."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
+def pages_size(pages: int, page_size: int = 4096) -> str:
+    """Return the size of so many pages: "4 MiB"."""
+    return format_size(pages * page_size)
+
+
+def exact_size(size_bytes: int) -> str:
+    """Return a size in the largest unit in which two decimals say it exactly: where something lies, not how big it is.
+
+    >>> exact_size(0x440 << 12), exact_size(0x421 << 12)
+    ('4.25 MiB', '4,228 KiB')
+    """
+    for unit, power in (("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)):
+        if size_bytes >> power and size_bytes * 100 % (1 << power) == 0:
+            return f"{size_bytes / (1 << power):,.2f}".rstrip("0").rstrip(".") + f" {unit}"
+    return f"{size_bytes:,} B"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Return "a", "a and b", "a, b and c"."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Move positions apart, as little as it takes, so that they keep ``gap`` and their order inside [low, high].
+
+    >>> spread([10, 11, 40], gap=8, low=0, high=50)
+    [6.5, 14.5, 40.0]
+    """
+    order = sorted(range(len(wanted)), key=lambda i: wanted[i])
+    groups: list[list[int]] = []
+    centres: list[float] = []
+    for i in order:
+        groups.append([i])
+        centres.append(_clamp(float(wanted[i]), 1, gap, low, high))
+        while len(groups) > 1 and centres[-1] - centres[-2] < gap * (len(groups[-1]) + len(groups[-2])) / 2:
+            groups[-2:] = [groups[-2] + groups[-1]]
+            mean = sum(wanted[j] for j in groups[-1]) / len(groups[-1])
+            centres[-2:] = [_clamp(mean, len(groups[-1]), gap, low, high)]
+    placed = [0.0] * len(wanted)
+    for group, centre in zip(groups, centres, strict=True):
+        for place, i in enumerate(group):
+            placed[i] = centre + gap * (place - (len(group) - 1) / 2)
+    return placed
+
+
+def _clamp(centre: float, count: int, gap: float, low: float, high: float) -> float:
+    half = gap * (count - 1) / 2
+    return min(max(centre, low + half), high - half)
+
+
+class Ruler:
+    """Ticks under an axis of page frame numbers: the pfn, and below it the address."""
+
+    def __init__(self, picture: Picture, left: float, right: float, y: float, most: int = 9) -> None:
+        self.left, self.right, self.y = left, right, y
+        self._ticks = picture.live(Boxes((left - 2, y, right + 2, y + 6)))
+        self.pfns = [picture.text(0, y + 17, "", 10.5, live=True, ha="center", mono=True) for _ in range(most)]
+        self.sizes = [picture.text(0, y + 31, "", 10, live=True, ha="center", colour=ink.MUTED) for _ in range(most)]
+
+    def set(self, start: int, end: int, page_size: int = 4096) -> None:
+        """Show pfns ``start`` to ``end``."""
+        step = 1
+        while len(self._at(start, end, step)) > len(self.pfns) or step * self._scale(start, end) < self._room(end):
+            step *= 2
+        pfns = self._at(start, end, step)
+        xs = [self.left + (pfn - start) * self._scale(start, end) for pfn in pfns]
+        self._ticks.put([(x - 0.5, self.y, x + 0.5, self.y + 6) for x in xs], [ink.RULE] * len(xs))
+        for row, write in ((self.pfns, hex), (self.sizes, lambda pfn: exact_size(pfn * page_size))):
+            for number, label in enumerate(row):
+                shown = number < len(xs)
+                label.set(write(pfns[number]) if shown else "", x=xs[number] if shown else 0)
+
+    def _scale(self, start: int, end: int) -> float:
+        return (self.right - self.left) / (end - start)
+
+    def _room(self, end: int) -> float:
+        return 14 + text_width(hex(end), 10.5, mono=True)
+
+    @staticmethod
+    def _at(start: int, end: int, step: int) -> range:
+        return range(-(-start // step) * step, end + 1, step)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a legend."""
+
+    ink: Ink
+    name: str
+    note: str = ""
+
+
+class Legend:
+    """A column of swatches with letter, name and a note set to the right, such as a count."""
+
+    def __init__(self, picture: Picture, box: Sequence[float], most: int, line: float = 19) -> None:
+        self.box, self.line = Box(*box), line
+        self.swatches = picture.live(Boxes(self.box))
+        x, right = self.box.left, self.box.right
+        self.letters = [picture.text(x + 9, 0, "", 10.5, live=True, ha="center", va="center") for _ in range(most)]
+        self.names = [picture.text(x + 26, 0, "", 11.5, live=True, va="center") for _ in range(most)]
+        self.notes = [picture.text(right, 0, "", 11.5, live=True, ha="right", va="center") for _ in range(most)]
+
+    def set(self, entries: Sequence[Entry]) -> None:
+        """Show these lines."""
+        boxes = []
+        for number, (letter, name, note) in enumerate(zip(self.letters, self.names, self.notes, strict=True)):
+            entry = entries[number] if number < len(entries) else Entry(ink.RULE, "")
+            y = self.box.top + self.line * (number + 0.5)
+            letter.set(entry.ink.letter, y=y, colour=entry.ink.text)
+            name.set(entry.name, y=y)
+            note.set(entry.note, y=y)
+            boxes.append((self.box.left, y - 7.5, self.box.left + 18, y + 7.5))
+        shown = entries[: len(self.names)]
+        edges = [e.ink.mark if e.ink.mark != e.ink.face else ink.LINE for e in shown]
+        self.swatches.put(boxes[: len(shown)], [e.ink for e in shown], edges)
+
+
+def write_lines(labels: Sequence[Label], lines: Sequence[str]) -> None:
+    """Put one line into each label; those left over are emptied."""
+    for number, label in enumerate(labels):
+        label.set(lines[number] if number < len(lines) else "")
+
+
+def wrapped(text: str, width: float, size: float = 12) -> list[str]:
+    """Break ``text`` into lines of at most ``width`` CSS pixels."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if text_width(longer, size) <= width or not lines[-1]:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
