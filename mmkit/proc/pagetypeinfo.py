@@ -28,6 +28,7 @@ _MIXED_HEAD = line(r"Number of mixed blocks((?: \S+)+) ")
 _BLOCKS = line(r"Node #, zone (\S+)((?: [0-9]{1,20})+) ")
 _BLOCKS_TITLE, _MIXED_TITLE = "Number of blocks type ", "Number of mixed blocks "
 
+Ranges = tuple[tuple[int, int], ...]
 _Rows = dict[str, list[tuple[str, tuple[int, ...]]]]
 
 
@@ -135,7 +136,7 @@ def from_model(snapshot: MemorySnapshot) -> PageTypeInfo:
             zone.node,
             zone.name,
             tuple(tuple(len(lists[number]) for lists in buddy.free_lists) for number in range(len(titles))),
-            tuple(map(_block_types(buddy).count, range(len(titles)))),
+            tuple(map(_block_types(buddy, zone.reserved).count, range(len(titles)))),
         )
         for zone, buddy in rows
     )
@@ -148,17 +149,18 @@ def _buddy_of(zone: ZoneSnapshot) -> BuddySnapshot:
     return zone.buddy
 
 
-def _block_types(buddy: BuddySnapshot) -> bytes:
-    """Return the type of every pageblock that the kernel counts: not those of a section that is a hole altogether."""
+def _block_types(buddy: BuddySnapshot, reserved: Ranges) -> bytes:
+    """Return the type of every pageblock that the kernel counts: not those of a section without any memory."""
     end_pfn, step = buddy.start_pfn + buddy.nr_pages, 1 << buddy.pageblock_order
     first = buddy.start_pfn >> buddy.pageblock_order
     return bytes(
         buddy.pageblocks[(pfn >> buddy.pageblock_order) - first]
         for pfn in range(buddy.start_pfn, end_pfn, step)
-        if not _in_empty_section(pfn, buddy.holes)
+        if _overlap(buddy.holes, pfn) < SECTION_PAGES or _overlap(reserved, pfn)
     )
 
 
-def _in_empty_section(pfn: int, holes: tuple[tuple[int, int], ...]) -> bool:
+def _overlap(ranges: Ranges, pfn: int) -> int:
+    """Return how many pages of the section that ``pfn`` is in are in ``ranges``."""
     start = pfn - pfn % SECTION_PAGES
-    return any(hole_start <= start and start + SECTION_PAGES <= hole_end for hole_start, hole_end in holes)
+    return sum(max(0, min(end, start + SECTION_PAGES) - max(low, start)) for low, end in ranges)

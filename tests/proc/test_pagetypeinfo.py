@@ -102,6 +102,11 @@ def test_pageblocks_are_not_counted_where_the_kernel_has_no_memory_map():
     info = pagetypeinfo.from_model(model(holes=((section + 512, 3 * section),)))
     # One section is a hole altogether, the one before it only in part: its pages have a struct page.
     assert sum(info.zones[0].blocks) == 3 * section // 512
+    # What boot keeps back is no hole for the kernel, though nothing of it is ever free.
+    memory = model(holes=((section, 2 * section), (2 * section, 3 * section)))
+    zone = replace(memory.zones[0], reserved=((3 * section - 1, 3 * section),))
+    info = pagetypeinfo.from_model(replace(memory, zones=(zone,)))
+    assert sum(info.zones[0].blocks) == 3 * section // 512
 
 
 def test_free_lists_must_be_known():
