@@ -82,29 +82,38 @@ class Lab(widgets.VBox):
         """Return a model in the state of ``snapshot`` that tells ``self.trace``."""
         raise NotImplementedError
 
+    def snapshot_of(self, model: Any) -> Any:
+        """Return the snapshot of ``model`` that the timeline keeps."""
+        return model.snapshot()
+
     def begin(self, model: Any, label: str) -> None:
         """Start a new timeline with the state that ``model`` is in."""
         self.bar.run(False)
         self.model = model
-        self.timeline: Timeline[Any] = Timeline(model.snapshot(), label)
+        self.timeline: Timeline[Any] = Timeline(self.snapshot_of(model), label)
         self.show()
 
     def act(self, title: str, do: Callable[[Any], Any], *, told: Callable[[Any], str] | None = None) -> Any:
         """Let ``do(model)`` happen and put it on the timeline; returns what it returns.
 
-        The model continues from the end of the operation shown. If ``do`` raises, nothing has changed. ``told`` makes
-        the last step's words from the result.
+        The model continues from the end of the operation shown. If ``do`` raises, even halfway, nothing has changed.
+        ``told`` makes the last step's words from the result.
         """
         self.bar.run(False)
-        model = self.model if self.timeline.at_end else self.restore(self.timeline.settled.snapshot)
+        settled = self.timeline.settled.snapshot
+        model = self.model if self.timeline.at_end else self.restore(settled)
         steps: list[Step[Any]] = []
         stop = self.trace.listen(lambda event: steps.append(self.step(event, model)))
         try:
             result = do(model)
+        except Exception:
+            if model is self.model and self.snapshot_of(model) != settled:
+                self.model = self.restore(settled)
+            raise
         finally:
             stop()
             self.trace.clear()
-        end = model.snapshot()
+        end = self.snapshot_of(model)
         if not steps or steps[-1][1] != end or told:
             steps.append((told(result) if told else title, end, None))
         dropped = self.timeline.record(title, steps)
@@ -114,7 +123,7 @@ class Lab(widgets.VBox):
 
     def step(self, event: Event, model: Any) -> Step[Any]:
         """Return what the timeline keeps of ``event``."""
-        return describe(event), model.snapshot(), event
+        return describe(event), self.snapshot_of(model), event
 
     def show(self, more: str = "") -> None:
         """Draw the entry that the timeline is at, say what it is, and let the bar follow."""

@@ -29,7 +29,7 @@ class Checks:
     def frozen(lab: Lab):
         """Everything that a refusal must leave alone."""
         pictures = tuple((picture.alt, picture.png()) for picture in lab.pictures)
-        return lab.model.snapshot(), lab.timeline.index, tuple(lab.timeline.entries), lab.image.value, pictures
+        return lab.snapshot_of(lab.model), lab.timeline.index, tuple(lab.timeline.entries), lab.image.value, pictures
 
     def refuses(self, lab: Lab, *words: str, do) -> None:
         """``do()`` changes nothing, and the status line says why."""

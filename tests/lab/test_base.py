@@ -170,6 +170,13 @@ def test_a_refusal_changes_nothing_even_in_the_past(lab, checks):
     assert lab.model.number == 8
 
 
+def test_a_refusal_halfway_takes_everything_back(lab, checks):
+    lab.add(3)
+    half_done = lambda counter: (counter.add(2), counter.add(9))  # noqa: E731
+    checks.refuses(lab, "14 is above 9", do=lambda: handler(Lab.act)(lab, "add 2, add 9", half_done))
+    assert lab.add(1) == 4
+
+
 @pytest.mark.parametrize("index", [-1, 4, 100])
 def test_no_such_step(lab, checks, index):
     lab.add(3)
