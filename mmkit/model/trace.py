@@ -103,7 +103,7 @@ class MmPagePcpuDrain(Event):
 
 @dataclass(frozen=True, slots=True)
 class MmVmscanWakeupKswapd(Event):
-    """Free memory of node ``nid`` has fallen below the low marks: kswapd is woken; ``zid`` is the highest zone wanted."""
+    """All zones of node ``nid`` that may serve are below their low marks: kswapd is woken; ``zid`` is the highest."""
 
     name: ClassVar[str] = "mm_vmscan_wakeup_kswapd"
     nid: int
@@ -225,3 +225,6 @@ class Trace:
 
     def __len__(self) -> int:
         return len(self.events)
+
+    def __bool__(self) -> bool:
+        return True  # an empty trace is a trace: `if self.trace` asks whether anybody wants to be told
