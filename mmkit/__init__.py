@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mmkit.arch import ARM64, TOY, X86, X86_64, X86_64_LA57, X86_PAE, Arch
+    from mmkit.model.buddy import BuddyAllocator
+    from mmkit.model.migratetype import MigrateType
     from mmkit.model.page import MemMap, Page
     from mmkit.model.pageflags import PageFlags
     from mmkit.model.trace import Trace
 
 _HOMES = {
     "mmkit.arch": ("ARM64", "TOY", "X86", "X86_64", "X86_64_LA57", "X86_PAE", "Arch"),
+    "mmkit.model.buddy": ("BuddyAllocator",),
+    "mmkit.model.migratetype": ("MigrateType",),
     "mmkit.model.page": ("MemMap", "Page"),
     "mmkit.model.pageflags": ("PageFlags",),
     "mmkit.model.trace": ("Trace",),
@@ -30,7 +34,9 @@ __all__ = [
     "X86_64_LA57",
     "X86_PAE",
     "Arch",
+    "BuddyAllocator",
     "MemMap",
+    "MigrateType",
     "Page",
     "PageFlags",
     "Trace",

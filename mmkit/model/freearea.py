@@ -1,0 +1,242 @@
+"""The free memory of one zone: a map of its pages, the lists of its free blocks, the types of its pageblocks.
+
+Models: struct zone as the page allocator sees it, include/linux/mmzone.h (Linux 6.18); memblock_free_pages() at boot,
+mm/mm_init.c. Leaves out: memory that is added or initialised after boot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Self
+
+from mmkit.errors import InvariantError
+from mmkit.model.buddycheck import check_area
+from mmkit.model.freelist import FreeLists
+from mmkit.model.migratetype import NR_MIGRATETYPES, MigrateType
+from mmkit.model.pageblock import HOLE, INSIDE, Pageblocks
+from mmkit.model.snapshot import MODEL, BuddySnapshot, Source
+from mmkit.model.trace import Trace
+
+KERNELS = ("6.18", "6.1")
+MAX_MAX_ORDER = 14
+
+# A snapshot keeps the first bytes of allocated blocks and the pages of unknown use; back in an area, the rest is
+# inside of something until the free lists say otherwise.
+_KEPT = bytes(code if code & 0x80 else 0 for code in range(256))
+_LOADED = bytes(code if code & 0x80 else INSIDE for code in range(256))
+
+
+class FreeArea:
+    """The state that :class:`mmkit.model.buddy.BuddyAllocator` works on; see there for the arguments."""
+
+    def __init__(
+        self,
+        nr_pages: int,
+        start_pfn: int = 0,
+        max_order: int = 10,
+        trace: Trace | None = None,
+        *,
+        pageblock_order: int = 9,
+        holes: Iterable[tuple[int, int]] = (),
+        zone: str = "",
+        node: int = 0,
+        kernel: str = "6.18",
+        migratetype: int = MigrateType.MOVABLE,
+        source: Source = MODEL,
+        announce: bool = True,
+    ) -> None:
+        sizes = {
+            "nr_pages": nr_pages,
+            "start_pfn": start_pfn,
+            "max_order": max_order,
+            "pageblock_order": pageblock_order,
+        }
+        _check_sizes(sizes)
+        _check_choices(kernel, migratetype)
+        self.start_pfn, self.nr_pages, self.end_pfn = start_pfn, nr_pages, start_pfn + nr_pages
+        self.max_order, self.pageblock_order = max_order, min(pageblock_order, max_order)
+        self.zone, self.node, self.kernel, self.source = zone, node, kernel, source
+        self.trace, self.announce = trace, announce
+        self.holes = tuple(sorted((start, end) for start, end in holes))
+        self._check_holes()
+        self._in_hand: tuple[int, int] | None = None
+        self._origin: BuddySnapshot | None = None
+        self._lay_out(migratetype)
+        for start, end in self.memory():
+            self._free_at_boot(start, end)
+
+    def _check_holes(self) -> None:
+        last = self.start_pfn
+        for start, end in self.holes:
+            if not last <= start < end <= self.end_pfn:
+                raise ValueError(f"hole [{start}, {end}) is empty, overlaps another or leaves the zone")
+            last = end
+
+    def _lay_out(self, migratetype: int) -> None:
+        chunk = 1 << self.max_order
+        first, last = self.start_pfn // chunk * chunk, -(-self.end_pfn // chunk) * chunk
+        # One byte a page from pfn 0 to the last one that may be a buddy: no pfn needs translating. Below the zone's
+        # first chunk the bytes are never touched, so the system provides no memory for them.
+        self.state = bytearray(last)
+        """State of each page by pfn, as :mod:`mmkit.model.pageblock` says."""
+        self.state[first:] = bytes([HOLE]) * (last - first)
+        for start, end in self.memory():
+            self.state[start:end] = bytes([INSIDE]) * (end - start)
+        self.lists = FreeLists(self.max_order)
+        self.blocks = Pageblocks(last, self.pageblock_order, self.state, self.lists)
+        self._type_bytes()[:] = bytes([migratetype]) * len(self._type_bytes())
+
+    def _type_bytes(self) -> memoryview:
+        """Return the types of the pageblocks that touch the zone, to read or to write."""
+        first, last = self.start_pfn >> self.pageblock_order, self.end_pfn - 1 >> self.pageblock_order
+        return memoryview(self.blocks.types)[first : last + 1]
+
+    def memory(self) -> list[tuple[int, int]]:
+        """Return the ranges [start, end) of the zone that are no holes."""
+        edges = [self.start_pfn, *(edge for hole in self.holes for edge in hole), self.end_pfn]
+        return [(start, end) for start, end in zip(edges[::2], edges[1::2], strict=True) if start < end]
+
+    def _free_at_boot(self, start: int, end: int) -> None:
+        """Put [start, end) on the lists in maximal aligned blocks, ascending, each at the tail (FPI_TO_TAIL)."""
+        while start < end:
+            fits = (end - start).bit_length() - 1
+            aligned = (start & -start).bit_length() - 1 if start else fits
+            order = min(self.max_order, fits, aligned)
+            self.state[start] = order
+            self.lists.append(start, self.blocks.types[start >> self.pageblock_order], order)
+            start += 1 << order
+
+    def __repr__(self) -> str:
+        name = f"zone {self.zone}" if self.zone else "memory"
+        return f"<{type(self).__name__}: {self.free_pages} of {self.nr_pages} pages of {name} free>"
+
+    # -- questions ----------------------------------------------------------------------------------------------------
+
+    def free_blocks(self, order: int, migratetype: int | None = None) -> list[int]:
+        """Return the first pfns of the free blocks of ``order`` in list order; without a type, type by type.
+
+        Raises ValueError for an order or a type that there is not.
+        """
+        if order not in range(self.max_order + 1):
+            raise ValueError(f"order is {order!r}, must be one of 0 to {self.max_order}")
+        if migratetype is None:
+            return [pfn for kind in MigrateType for pfn in self.lists.pfns(kind, order)]
+        if migratetype not in range(NR_MIGRATETYPES):
+            raise ValueError(f"migratetype is {migratetype!r}, must be one of 0 to {NR_MIGRATETYPES - 1}")
+        return self.lists.pfns(migratetype, order)
+
+    def counts(self) -> tuple[int, ...]:
+        """Return the number of free blocks of each order: this zone's line of ``/proc/buddyinfo``."""
+        return self.lists.counts()
+
+    @property
+    def free_pages(self) -> int:
+        """Pages in all free blocks."""
+        return sum(count << order for order, count in enumerate(self.lists.counts()))
+
+    def pageblock_type(self, pfn: int) -> MigrateType:
+        """Return the migrate type of the pageblock that a page lies in. Raises ValueError outside the zone."""
+        self.check_inside(pfn)
+        return MigrateType(self.blocks.types[pfn >> self.pageblock_order])
+
+    @property
+    def in_hand(self) -> tuple[int, int] | None:
+        """(pfn, order) of the block being worked on, in the middle of a traced step only."""
+        return self._in_hand
+
+    def check_inside(self, pfn: int) -> None:
+        """Raise ValueError for a page outside the zone."""
+        if not self.start_pfn <= pfn < self.end_pfn:
+            raise ValueError(f"page {pfn} is outside the zone, which has pages {self.start_pfn} to {self.end_pfn - 1}")
+
+    def check(self) -> None:
+        """Raise InvariantError, naming the rule, unless lists and map of pages agree and nothing is left unmerged."""
+        check_area(self)
+
+    # -- snapshots ----------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> BuddySnapshot:
+        """Return the whole state; during a traced step, ``in_hand`` is the block being worked on.
+
+        What started from a recording is a model from the first change on, and its source says so.
+        """
+        taken = BuddySnapshot(
+            source=self.source,
+            node=self.node,
+            zone=self.zone,
+            start_pfn=self.start_pfn,
+            nr_pages=self.nr_pages,
+            max_order=self.max_order,
+            pageblock_order=self.pageblock_order,
+            free_lists=self.lists.all_pfns(),
+            pageblocks=bytes(self._type_bytes()),
+            allocated=bytes(memoryview(self.state)[self.start_pfn : self.end_pfn]).translate(_KEPT),
+            holes=self.holes,
+            in_hand=self._in_hand,
+            kernel=self.kernel,
+        )
+        if self._origin is None or taken == self._origin:
+            return taken
+        return replace(taken, source=Source("model", note=f"started from {self._origin.source}"))
+
+    @classmethod
+    def from_snapshot(cls, snapshot: BuddySnapshot, trace: Trace | None = None, announce: bool = True) -> Self:
+        """Return an allocator that goes on exactly as the one would that ``snapshot`` was taken of.
+
+        Raises ValueError for one taken in the middle of a step, InvariantError for one that contradicts itself.
+        """
+        if snapshot.in_hand is not None:
+            raise ValueError(f"the snapshot was taken in the middle of a step, with block {snapshot.in_hand} in hand")
+        area = cls(
+            snapshot.nr_pages,
+            snapshot.start_pfn,
+            snapshot.max_order,
+            trace,
+            pageblock_order=snapshot.pageblock_order,
+            holes=snapshot.holes,
+            zone=snapshot.zone,
+            node=snapshot.node,
+            kernel=snapshot.kernel,
+            source=snapshot.source,
+            announce=announce,
+        )
+        area._load(snapshot)
+        area.check()
+        area._origin = snapshot if snapshot.source.kind != "model" else None
+        return area
+
+    def _load(self, snapshot: BuddySnapshot) -> None:
+        types = self._type_bytes()
+        if len(snapshot.pageblocks) != len(types) or len(snapshot.allocated) != self.nr_pages:
+            raise InvariantError("a snapshot has a type for every pageblock and a byte for every page")
+        types[:] = snapshot.pageblocks
+        self.state[self.start_pfn : self.end_pfn] = snapshot.allocated.translate(_LOADED)
+        for start, end in self.holes:
+            if snapshot.allocated.count(0, start - self.start_pfn, end - self.start_pfn) < end - start:
+                raise InvariantError(f"nothing is allocated in a hole, but something is in [{start}, {end})")
+            self.state[start:end] = bytes([HOLE]) * (end - start)
+        self.lists.load(snapshot.free_lists)
+        for order, lists in enumerate(snapshot.free_lists):
+            for pfn in (pfn for pfns in lists for pfn in pfns):
+                if not self.start_pfn <= pfn < self.end_pfn or self.state[pfn] != INSIDE:
+                    raise InvariantError(f"free blocks lie in memory that is not in use, but not that of page {pfn}")
+                self.state[pfn] = order
+
+
+def _check_sizes(sizes: dict[str, int]) -> None:
+    for name, size in sizes.items():
+        least = 1 if name == "nr_pages" else 0
+        if not isinstance(size, int):
+            raise TypeError(f"{name} is a whole number, not {size!r}")
+        if size < least:
+            raise ValueError(f"{name} is {size}, must be at least {least}")
+    if sizes["max_order"] > MAX_MAX_ORDER:
+        raise ValueError(f"max_order is {sizes['max_order']}, must be at most {MAX_MAX_ORDER}")
+
+
+def _check_choices(kernel: str, migratetype: int) -> None:
+    if kernel not in KERNELS:
+        raise ValueError(f"no rules for kernel {kernel!r}: choose one of {', '.join(KERNELS)}")
+    if migratetype not in range(NR_MIGRATETYPES):
+        raise ValueError(f"migratetype is {migratetype!r}, must be one of 0 to {NR_MIGRATETYPES - 1}")
