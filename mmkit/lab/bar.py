@@ -74,11 +74,15 @@ class Bar(widgets.HBox):
             self.play_toggle.value = False
 
     def follow(self, index: int, last: int) -> None:
-        """Show step ``index`` of ``last`` in slider, box and clock: one message each, none if nothing changed."""
+        """Show step ``index`` of ``last`` in slider, box and clock: nothing is sent if nothing changed.
+
+        Ends and value go as messages of their own, in an order in which the value is always in range: of one message
+        with both, a slider may take the value first, cut it to the old end, and send that back.
+        """
         for control, end in ((self.step_slider, last), (self.step_box, last), (self.clock, last)):
-            with control.hold_sync():
-                control.max = end
-                control.value = index
+            names = ("max", "value") if end >= control.max else ("value", "max")
+            for name in names:
+                setattr(control, name, end if name == "max" else index)
 
     def run(self, playing: bool) -> None:
         """Start or stop the clock."""
