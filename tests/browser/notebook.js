@@ -4,7 +4,10 @@ window.mmkitTest = (() => {
   const sleep = ms => new Promise(resolve => setTimeout(resolve, ms));
   const notebooks = () => [...app.shell.widgets('main')].filter(each => each.content?.model?.cells);
   const current = () => notebooks().find(each => each === app.shell.currentWidget) ?? notebooks()[0];
-  const heard = [];
+  // The kernel says this of a question that JupyterLab asks before any widget was made; it means nothing.
+  const NOISE = /No such comm/;
+  const heard = [], pending = new Set();
+  let lastChange = 0;
 
   async function open(path) {
     await app.commands.execute('docmanager:open', {path, factory: 'Notebook'});
@@ -41,30 +44,31 @@ window.mmkitTest = (() => {
   }
 
   // A callback that fails shows nowhere in the notebook: JupyterLab puts what it says into its log console.
+  // A message is pending from being sent until the kernel says that it is idle again after it.
   function listen() {
-    const context = current().sessionContext;
     heard.length = 0;
-    context.iopubMessage.connect((_, message) => {
-      const {header, parent_header: parent, content} = message;
-      if (parent.msg_type !== 'comm_msg') return;
+    pending.clear();
+    const touch = () => { lastChange = performance.now(); };
+    current().sessionContext.session.kernel.anyMessage.connect((_, {msg, direction}) => {
+      const {header, parent_header: parent, content} = msg;
+      touch();
+      if (direction === 'send' && msg.channel === 'shell') pending.add(header.msg_id);
+      if (header.msg_type === 'status' && content.execution_state === 'idle') pending.delete(parent.msg_id);
+      if (parent?.msg_type !== 'comm_msg') return;
       if (header.msg_type === 'error') heard.push(`${content.ename}: ${content.evalue}`);
-      if (header.msg_type === 'stream' && content.name === 'stderr') heard.push(content.text.slice(-500));
+      if (header.msg_type === 'stream' && content.name === 'stderr' && !NOISE.test(content.text))
+        heard.push(content.text.slice(-500));
     });
+    new MutationObserver(touch).observe(
+      current().node, {subtree: true, childList: true, attributes: true, characterData: true});
   }
 
-  // Idle kernel, and for 150 ms neither a message nor a change of the page.
+  // Every message has been dealt with, and for 150 ms nothing has changed.
   async function settled() {
-    const widget = current();
-    let last = performance.now();
-    const touch = () => { last = performance.now(); };
-    const watch = new MutationObserver(touch);
-    watch.observe(widget.node, {subtree: true, childList: true, attributes: true, characterData: true});
-    widget.sessionContext.iopubMessage.connect(touch);
-    const idle = () => widget.sessionContext.session?.kernel?.status === 'idle';
-    for (const end = last + 60000; performance.now() < end && (performance.now() - last < 150 || !idle());) await sleep(25);
-    watch.disconnect();
-    widget.sessionContext.iopubMessage.disconnect(touch);
-    await Promise.all([...widget.node.querySelectorAll('img')].map(each => each.decode().catch(() => {})));
+    lastChange = performance.now();
+    for (const end = lastChange + 60000; pending.size || performance.now() - lastChange < 150; await sleep(25))
+      if (performance.now() > end) throw new Error('the notebook does not settle');
+    await Promise.all([...current().node.querySelectorAll('img')].map(each => each.decode().catch(() => {})));
   }
 
   // JupyterLab gives an image without alt text the text 'Image'.

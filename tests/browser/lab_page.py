@@ -1,0 +1,77 @@
+"""A lab in a real page: operated as a reader does, compared with the same lab operated in Python."""
+
+from __future__ import annotations
+
+import base64
+import re
+
+from playwright.sync_api import Locator
+
+from mmkit.lab.base import Lab
+from tests.browser.notebook import Notebook
+
+
+class LabPage:
+    """The lab that the last cell of ``notebook`` shows, found by what a reader sees or hears: names and roles."""
+
+    def __init__(self, notebook: Notebook) -> None:
+        self.notebook = notebook
+        self.node = notebook.page.locator(".jp-Notebook:visible .mmkit-lab").last
+
+    def press(self, *names: str) -> None:
+        """Click buttons, one after the other, by what they are called."""
+        for name in names:
+            self.button(name).click()
+            self.notebook.settle()
+
+    def type(self, name: str, text: str) -> None:
+        """Type into a box, in place of what is there, and press Enter."""
+        box = self.box(name)
+        box.fill(text)
+        box.press("Enter")
+        self.notebook.settle()
+
+    def choose(self, name: str, option: str) -> None:
+        """Choose from a menu."""
+        self.node.get_by_label(name, exact=True).select_option(label=option)
+        self.notebook.settle()
+
+    def key(self, locator: Locator, *keys: str) -> None:
+        """Press keys on a control, without the mouse."""
+        for key in keys:
+            locator.press(key)
+            self.notebook.settle()
+
+    def button(self, name: str) -> Locator:
+        """The button of that name; an icon before the text counts as a character of it."""
+        return self.node.get_by_role("button", name=re.compile(rf"^\W*{re.escape(name)}$"))
+
+    def box(self, name: str) -> Locator:
+        """The box for a number or a text of that name."""
+        return self.node.get_by_label(name, exact=True).and_(self.node.locator("input[type=text], input[type=number]"))
+
+    def slider(self, name: str = "") -> Locator:
+        """The handle of the slider with that description; of the timeline's, which has none, if not named."""
+        sliders = self.node.locator(".widget-slider")
+        label = self.notebook.page.locator(".widget-label", has_text=name)
+        chosen = sliders.filter(has=label) if name else self.node.locator(".widget-hbox .widget-slider").last
+        return chosen.locator(".noUi-handle")
+
+    @property
+    def alts(self) -> list[str]:
+        """What the pictures say to those who do not see them."""
+        return self.node.locator("img").evaluate_all("each => each.map(image => image.alt)")  # type: ignore[no-any-return]
+
+    @property
+    def said(self) -> str:
+        """The status line."""
+        return self.node.get_by_role("status").inner_text()
+
+    def assert_shows(self, twin: Lab) -> None:
+        """The page shows what ``twin`` shows: status line, words and pixels of every picture, step, and no problem."""
+        assert self.notebook.problems() == []
+        assert self.said.removeprefix("✘ ") == twin.message
+        assert self.alts == [picture.alt for picture in twin.pictures]
+        pixels = [f"data:image/png;base64,{base64.b64encode(picture.png()).decode()}" for picture in twin.pictures]
+        assert self.node.locator("img").evaluate_all("each => each.map(image => image.src)") == pixels
+        assert int(self.box("Step").input_value()) == twin.timeline.index
