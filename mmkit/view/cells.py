@@ -10,24 +10,24 @@ import numpy as np
 from matplotlib.artist import Artist
 from numpy.typing import NDArray
 
-from mmkit.view import ink
 from mmkit.view.artist import DPI, Box, Painted, paint, paint_rgba, sheet, sprite
 from mmkit.view.ink import Ink
 
+_THINNEST = 2
 NOTHING = 255
 """Value of a cell that is not drawn."""
 
 
 @lru_cache(maxsize=16)
 def _tiles(inks: tuple[tuple[int, Ink], ...], rows: int, columns: int, scale: float) -> NDArray[np.uint32]:
-    """One picture for each value of a cell, (256, rows, columns) RGBA words, bottom row first."""
+    """One picture for each value of a cell, (256, rows, columns) RGBA words."""
     tiles = np.zeros((256, rows, columns), dtype=np.uint32)
     gap = 0 if min(rows, columns) < 6 else 1 if min(rows, columns) < 24 else 2
     for value, one in inks:
         face = sheet(one, rows - gap, columns - gap, scale if min(rows, columns) >= 12 * scale else scale / 2)
         if min(rows, columns) < 5 * scale:
             face = np.full_like(face, paint(one.face))
-        tiles[value, gap:, : columns - gap] = paint_rgba().take(face[::-1])
+        tiles[value, : rows - gap, : columns - gap] = paint_rgba().take(face)
         if one.letter and min(rows, columns * 1.2) >= 11 * scale:
             _stamp(tiles[value], one, min(rows * 0.62, columns * 0.75, 15 * scale))
     return tiles
@@ -35,7 +35,7 @@ def _tiles(inks: tuple[tuple[int, Ink], ...], rows: int, columns: int, scale: fl
 
 def _stamp(tile: NDArray[np.uint32], one: Ink, pixels: float) -> None:
     """Blend the ink's letter over the middle of its tile."""
-    letter = sprite(one.letter, round(pixels), one.text).rgba
+    letter = sprite(one.letter, round(pixels), one.text).rgba[::-1]
     rows, columns = letter.shape[:2]
     y, x = (tile.shape[0] - rows) // 2, (tile.shape[1] - columns) // 2
     view = tile.view(np.uint8).reshape(*tile.shape, 4)[y : y + rows, x : x + columns, :3]
@@ -74,11 +74,10 @@ class Cells(Painted):
         return self._words
 
     def _render_rows(self, words: NDArray[np.uint32], dirty: tuple[int, int], tiles: NDArray[np.uint32]) -> None:
-        part = self.values[dirty[0] : dirty[1] + 1][::-1]
+        part = self.values[dirty[0] : dirty[1] + 1]
         high, wide = tiles.shape[1:]
         image = tiles[:, 0, 0].take(part) if high == wide == 1 else tiles.take(part, axis=0).swapaxes(1, 2)
-        bottom = len(words) - (dirty[1] + 1) * high
-        words[bottom : bottom + len(part) * high, : part.shape[1] * wide] = image.reshape(len(part) * high, -1)
+        words[dirty[0] * high : (dirty[1] + 1) * high, : part.shape[1] * wide] = image.reshape(len(part) * high, -1)
 
 
 class Run(NamedTuple):
@@ -92,7 +91,7 @@ class Run(NamedTuple):
 class Lanes(Painted):
     """Lanes one above the other along a common axis of page frame numbers; boxes on a lane do not overlap.
 
-    A lane may hold hundreds of thousands of boxes; none is thinner than a device pixel. ``lanes`` are (top, bottom)
+    A lane may hold hundreds of thousands of boxes; none is thinner than two device pixels. ``lanes`` are (top, bottom)
     in CSS pixels, ``runs`` the boxes of each.
     """
 
@@ -126,16 +125,14 @@ class Lanes(Painted):
         start, end = self.span
         inside = (run.end > start) & (run.start < end)
         x0 = ((run.start[inside] - start) * columns // (end - start)).clip(0, columns - 1)
-        x1 = np.maximum(x0 + 1, ((run.end[inside] - start) * columns // (end - start)).clip(0, columns))
+        x1 = np.maximum(x0 + _THINNEST, (run.end[inside] - start) * columns // (end - start)).clip(0, columns)
         wide = x1 - x0
         covered = np.repeat(x0 - np.cumsum(wide) + wide, wide) + np.arange(wide.sum())
         band[:, covered] = sheet(run.ink, rows, columns, scale)[:, covered]
-        edge = paint(run.ink.mark if run.ink.mark != run.ink.face else ink.MUTED)
-        big = wide >= 4
-        if rows >= 4:
-            band[:, x0[big]] = band[:, x1[big] - 1] = edge
-            covered = covered[np.repeat(big, wide)]
-            band[0, covered] = band[-1, covered] = edge
+        edge, thin = paint(run.ink.edge), wide < 4
+        band[:, covered[np.repeat(thin, wide)]] = edge
+        band[:, x0] = band[:, x1 - 1] = edge
+        band[0, covered] = band[-1, covered] = edge
 
 
 class Letters(Artist):

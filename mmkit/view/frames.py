@@ -137,6 +137,7 @@ class FrameMapPicture(Picture):
         if zones is not None or not same_frames:
             self._mark_zones(zones or ())
         self._badge.set(str(frame_map.source))
+        self._heading.set(self.heading_fit(self._title, frame_map.source))
         self._mark(highlight)
         self._write_legend()
         self.alt = _alt(frame_map, self.counts, highlight, self.page_size)

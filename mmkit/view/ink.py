@@ -30,33 +30,45 @@ class Ink:
     hatch: str = ""
     """"/" and "\\\\" lines, "." dots, "x" crosses, "-" bars, "|" posts, "" nothing."""
     text: str = TEXT
+    edge: str = MUTED
+    """Outline, and the whole of a box too thin for a face."""
 
 
 USE_INKS: dict[FrameUse, Ink] = {
-    FrameUse.HOLE: Ink("hole", "", "#ffffff", "#c9c9c9", "\\"),
-    FrameUse.FREE: Ink("free", "", "#dfe9d2", "#dfe9d2"),
+    FrameUse.HOLE: Ink("hole", "", "#ffffff", "#c9c9c9", "\\", edge="#b0b0b0"),
+    FrameUse.FREE: Ink("free", "", "#dfe9d2", "#dfe9d2", edge="#a9bb8f"),
     FrameUse.PER_CPU: Ink("per-CPU list", "c", "#f0e442", "#b9ad10", "."),
-    FrameUse.UNMOVABLE: Ink("unmovable", "U", "#d55e00", "#a34700", "/", PAPER),
-    FrameUse.MOVABLE: Ink("movable", "M", "#0072b2", "#0072b2", "", PAPER),
-    FrameUse.RECLAIMABLE: Ink("reclaimable", "R", "#009e73", "#00704f", ".", PAPER),
+    FrameUse.UNMOVABLE: Ink("unmovable", "U", "#d55e00", "#a34700", "/", PAPER, edge="#a34700"),
+    FrameUse.MOVABLE: Ink("movable", "M", "#0072b2", "#0072b2", "", PAPER, edge="#004c78"),
+    FrameUse.RECLAIMABLE: Ink("reclaimable", "R", "#009e73", "#00704f", ".", PAPER, edge="#00704f"),
     FrameUse.ANON: Ink("anonymous", "A", "#7cc7ee", "#7cc7ee"),
     FrameUse.FILE: Ink("page cache", "F", "#e69f00", "#b57d00", "\\"),
     FrameUse.SLAB: Ink("slab", "S", "#8a2f64", "#5f1c43", "x", PAPER),
     FrameUse.PAGE_TABLE: Ink("page table", "T", "#332288", "#6a5fc0", "|", PAPER),
     FrameUse.RESERVED: Ink("reserved", "K", "#4d4d4d", "#777777", "x", PAPER),
-    FrameUse.OTHER: Ink("in use", "o", "#a9a9a9", "#8b8b8b", "-"),
+    FrameUse.OTHER: Ink("in use", "o", "#a9a9a9", "#8b8b8b", "-", edge="#7d7d7d"),
     FrameUse.IN_HAND: Ink("in hand", "◆", "#000000", "#000000", "", PAPER),
 }
 """What a page frame is used for."""
 
 FREE_INKS: dict[MigrateType, Ink] = {
-    MigrateType.UNMOVABLE: Ink("Unmovable", "U", "#fbd5b5", "#e08a4a", "/"),
-    MigrateType.MOVABLE: Ink("Movable", "M", "#b9dcf2", "#b9dcf2"),
-    MigrateType.RECLAIMABLE: Ink("Reclaimable", "R", "#b5e3d2", "#4fae8c", "."),
-    MigrateType.HIGHATOMIC: Ink("HighAtomic", "H", "#f0cfe2", "#c678a4", "x"),
-    MigrateType.ISOLATE: Ink("Isolate", "I", "#dcdcdc", "#9c9c9c", "-"),
+    MigrateType.UNMOVABLE: Ink("Unmovable", "U", "#fbd5b5", "#e08a4a", "/", edge="#d55e00"),
+    MigrateType.MOVABLE: Ink("Movable", "M", "#b9dcf2", "#b9dcf2", edge="#0072b2"),
+    MigrateType.RECLAIMABLE: Ink("Reclaimable", "R", "#b5e3d2", "#4fae8c", ".", edge="#009e73"),
+    MigrateType.HIGHATOMIC: Ink("HighAtomic", "H", "#f0cfe2", "#c678a4", "x", edge="#a8487f"),
+    MigrateType.ISOLATE: Ink("Isolate", "I", "#dcdcdc", "#9c9c9c", "-", edge="#5c5c5c"),
 }
 """Free blocks by the list they are on: the colour of the type, light, because nobody uses them."""
+
+CMA = Ink("CMA", "C", "#e6e0f8", "#8f7fd0", "|", edge="#6a5fc0")
+UNTOLD = Ink("free", "", "#c4d3dd", "#8fa6b5", "-")
+"""Free blocks whose type the source does not tell."""
+
+
+def ink_of_title(title: str) -> Ink:
+    """Return the ink of free blocks of the migrate type that ``/proc/pagetypeinfo`` calls so."""
+    return next((one for one in (*FREE_INKS.values(), CMA) if one.name == title), UNTOLD)
+
 
 IN_HAND = USE_INKS[FrameUse.IN_HAND]
 SET_BIT = Ink("set", "1", "#1f4e79", "#1f4e79", "", PAPER)
@@ -69,5 +81,14 @@ KEPT = Ink("kept back", "", "#f3d6a2", "#c99634", "/")
 
 RULE = Ink("rule", "", TEXT, TEXT)
 """Ticks and edges."""
+MARK = Ink("mark", "", "#ffe58a", "#ffe58a", edge="#b58900")
+"""Ground of a digit to look at."""
+GHOST = Ink("gone", "", PAPER, PAPER, text=MUTED, edge=LINE)
+"""A block that has become another."""
+TAG = Ink("tag", "", PAPER, PAPER, edge=TEXT)
+"""Ground of a text beside what it names."""
 
-INKS: tuple[Ink, ...] = (*USE_INKS.values(), *FREE_INKS.values(), SET_BIT, CLEAR_BIT, FIELD, WATER, KEPT, RULE)
+INKS: tuple[Ink, ...] = (
+    *USE_INKS.values(), *FREE_INKS.values(), CMA, UNTOLD, SET_BIT, CLEAR_BIT, FIELD, WATER, KEPT, RULE, GHOST, TAG, MARK,
+)  # fmt: skip
+"""All of them: what the palette of the PNG files is made for."""

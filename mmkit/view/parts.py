@@ -9,7 +9,7 @@ from mmkit.units import format_size
 from mmkit.view import ink
 from mmkit.view.artist import Box, Boxes, Label, text_width
 from mmkit.view.ink import Ink
-from mmkit.view.picture import Picture
+from mmkit.view.picture import MARGIN, Picture
 
 
 def plural(count: int, thing: str) -> str:
@@ -133,6 +133,24 @@ class Legend:
         shown = entries[: len(self.names)]
         edges = [e.ink.mark if e.ink.mark != e.ink.face else ink.LINE for e in shown]
         self.swatches.put(boxes[: len(shown)], [e.ink for e in shown], edges)
+
+
+def legend_row(picture: Picture, y: float, groups: Sequence[tuple[str, Sequence[Entry]]]) -> None:
+    """Draw a legend in one fixed row: for each group its title, then swatch, letter and name of its entries."""
+    swatches = picture.fixed(Boxes((0, y - 8, picture.width, y + 8)))
+    x, boxes, inks = float(MARGIN), [], []
+    for title, entries in groups:
+        if title:
+            picture.note(x, y, title, va="center")
+            x += text_width(title, 10.5) + 8
+        for entry in entries:
+            boxes.append(Box(x, y - 7, x + 17, y + 7))
+            inks.append(entry.ink)
+            picture.text(x + 8.5, y, entry.ink.letter, 10, ha="center", va="center", colour=entry.ink.text)
+            picture.text(x + 22, y, entry.name, 10.5, va="center")
+            x += 22 + text_width(entry.name, 10.5) + 12
+        x += 6
+    swatches.put(boxes, inks, [ink.LINE] * len(boxes))
 
 
 def write_lines(labels: Sequence[Label], lines: Sequence[str]) -> None:

@@ -75,9 +75,19 @@ class Picture:
         made = Label(x, y, text, size, **look)
         return self.live(made) if live else self.fixed(made)
 
+    def note(
+        self, x: float, y: float, text: str = "", *, live: bool = False, ha: str = "left", va: str = "baseline"
+    ) -> Label:
+        """Add a small grey Label: axes, units, sizes."""
+        return self.text(x, y, text, 10.5, live=live, ha=ha, va=va, colour=ink.MUTED)
+
     def badge(self, source: Source) -> Label:
         """Say at the top right where the picture's state comes from."""
         return self.text(self.width - MARGIN, MARGIN + 10, str(source), 11, live=True, ha="right", colour=ink.MUTED)
+
+    def heading_fit(self, text: str, source: Source) -> str:
+        """Return a title cut so that it leaves the badge its room."""
+        return fit(text, self.width - 2 * MARGIN - text_width(str(source), 11) - 20, 14, bold=True)
 
     def touch(self) -> None:
         """Live artists changed: draw and encode again when next asked for."""

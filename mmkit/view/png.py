@@ -33,7 +33,7 @@ def palette() -> NDArray[np.uint8]:
     colours = [rgb(c) for c in plain]
     pairs = [(ink.PAPER, c) for c in plain[1:]]
     for one in ink.INKS:
-        colours += [rgb(one.face), rgb(one.mark)]
+        colours += [rgb(one.face), rgb(one.mark), rgb(one.edge)]
         pairs.append((one.face, one.text))
     for below, above in pairs:
         a, b = rgb(below), rgb(above)
