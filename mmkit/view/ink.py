@@ -89,6 +89,7 @@ TAG = Ink("tag", "", PAPER, PAPER, edge=TEXT)
 """Ground of a text beside what it names."""
 
 INKS: tuple[Ink, ...] = (
-    *USE_INKS.values(), *FREE_INKS.values(), CMA, UNTOLD, SET_BIT, CLEAR_BIT, FIELD, WATER, KEPT, RULE, GHOST, TAG, MARK,
+    *USE_INKS.values(), *FREE_INKS.values(), CMA, UNTOLD, SET_BIT, CLEAR_BIT, FIELD, WATER, KEPT,
+    RULE, GHOST, TAG, MARK,
 )  # fmt: skip
 """All of them: what the palette of the PNG files is made for."""
