@@ -10,11 +10,11 @@ from pathlib import Path
 import nbformat
 import pytest
 
-pytest.register_assert_rewrite("tests.browser.lab_page")
-
 from tests.browser.chromium import Chromium, find_chromium
 from tests.browser.notebook import Notebook
 from tests.browser.server import JupyterLab
+
+pytest.register_assert_rewrite("tests.browser.lab_page")
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
