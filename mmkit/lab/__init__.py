@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mmkit.lab.introduction import IntroductionLab
+    from mmkit.lab.machine import MachineLab
     from mmkit.lab.problem import ProblemLab
 
 _HOMES = {
     "IntroductionLab": "mmkit.lab.introduction",
+    "MachineLab": "mmkit.lab.machine",
     "ProblemLab": "mmkit.lab.problem",
 }
 
-__all__ = ["IntroductionLab", "ProblemLab"]
+__all__ = ["IntroductionLab", "MachineLab", "ProblemLab"]
 
 
 def __getattr__(name: str) -> Any:
