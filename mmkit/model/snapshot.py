@@ -6,6 +6,7 @@ draws the toy, the recording and the reader's own machine.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Literal
@@ -161,6 +162,15 @@ class BuddySnapshot:
     def free_pages(self) -> int:
         """Free pages in all lists."""
         return sum(count << order for order, count in enumerate(self.counts))
+
+    @property
+    def allocated_blocks(self) -> tuple[tuple[int, int, int], ...]:
+        """(first pfn, order, migrate type) of every allocated block that is known as one, in ascending order."""
+        found = ((each.start(), each.group()[0]) for each in _FIRST_OF_BLOCK.finditer(self.allocated))
+        return tuple((self.start_pfn + place, code & 0x0F, code >> 4 & 0x07) for place, code in found)
+
+
+_FIRST_OF_BLOCK = re.compile(rb"[\x80-\xfe]")
 
 
 @dataclass(frozen=True, slots=True)
