@@ -11,18 +11,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mmkit.arch import ARM64, TOY, X86, X86_64, X86_64_LA57, X86_PAE, Arch
     from mmkit.model.buddy import BuddyAllocator
+    from mmkit.model.gfp import Gfp
+    from mmkit.model.memory import PhysicalMemory
     from mmkit.model.migratetype import MigrateType
     from mmkit.model.page import MemMap, Page
     from mmkit.model.pageflags import PageFlags
     from mmkit.model.trace import Trace
+    from mmkit.model.zone import Zone
 
 _HOMES = {
     "mmkit.arch": ("ARM64", "TOY", "X86", "X86_64", "X86_64_LA57", "X86_PAE", "Arch"),
     "mmkit.model.buddy": ("BuddyAllocator",),
+    "mmkit.model.gfp": ("Gfp",),
+    "mmkit.model.memory": ("PhysicalMemory",),
     "mmkit.model.migratetype": ("MigrateType",),
     "mmkit.model.page": ("MemMap", "Page"),
     "mmkit.model.pageflags": ("PageFlags",),
     "mmkit.model.trace": ("Trace",),
+    "mmkit.model.zone": ("Zone",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -35,11 +41,14 @@ __all__ = [
     "X86_PAE",
     "Arch",
     "BuddyAllocator",
+    "Gfp",
     "MemMap",
     "MigrateType",
     "Page",
     "PageFlags",
+    "PhysicalMemory",
     "Trace",
+    "Zone",
 ]
 __version__ = "0.1.0"
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mmkit.arch import MIB
+from mmkit.errors import InvariantError
 from mmkit.model.migratetype import MigrateType
 from mmkit.model.snapshot import PcpSnapshot
 
@@ -196,6 +197,12 @@ class PerCpuLists:
         """Return the order of the blocks in list ``index``."""
         return index // PCP_TYPES if index < NR_LOW_LISTS else (self.huge_order or 0)
 
+    def type_of(self, index: int) -> MigrateType | None:
+        """Return the migrate type of list ``index``; None for the huge pages that are not movable."""
+        if index == NR_LOW_LISTS:
+            return None
+        return MigrateType(index % PCP_TYPES) if index < NR_LOW_LISTS else MigrateType.MOVABLE
+
     def has(self, order: int, migratetype: int) -> bool:
         """Whether a block is at hand."""
         return bool(self._lists[list_index(order, migratetype)])
@@ -254,7 +261,15 @@ class PerCpuLists:
         for index, own in enumerate(self._lists):
             own.clear()
             own.extend(blocks[index] if index < len(blocks) else ())
-        self.count = sum(len(own) << self.order_of(index) for index, own in enumerate(self._lists))
+        self.count = self._held()
+
+    def _held(self) -> int:
+        return sum(len(own) << self.order_of(index) for index, own in enumerate(self._lists))
+
+    def check(self) -> None:
+        """Raise InvariantError unless ``count`` is what the lists hold."""
+        if self._held() != self.count:
+            raise InvariantError(f"CPU {self.cpu} counts {self.count} pages, its lists hold {self._held()}")
 
 
 def tuning_from_snapshot(snapshot: PcpSnapshot) -> Tuning:
@@ -267,12 +282,14 @@ def tuning_from_snapshot(snapshot: PcpSnapshot) -> Tuning:
     )  # fmt: skip
 
 
-def make_tuning(kernel: str, managed: int, low: int, nr_cpus: int, high_fraction: int = 0) -> Tuning:
+def make_tuning(
+    kernel: str, managed: int, low: int, nr_cpus: int, high_fraction: int = 0, page_size: int = 4096
+) -> Tuning:
     """Return the tuning of a zone that ``nr_cpus`` CPUs are near to; ``low`` is its low watermark.
 
     ``high_fraction`` is ``vm.percpu_pagelist_high_fraction``; 0 lets the watermark decide.
     """
-    batch = batch_size(managed)
+    batch = batch_size(managed, page_size)
     high = high_size(managed // high_fraction if high_fraction else low, nr_cpus, batch)
     if kernel == "6.1":
         return Tuning61(batch, high)
