@@ -19,10 +19,15 @@ from mmkit.model.badfree import enclosing_block, why_not_freed
 from mmkit.model.fallback import Fallback, fall_back_6_1, fall_back_6_18
 from mmkit.model.framemap import frame_map
 from mmkit.model.freearea import FreeArea
-from mmkit.model.freelist import turn_round
+from mmkit.model.freelist import Row, turn_round
 from mmkit.model.migratetype import NR_MIGRATETYPES, MigrateType
 from mmkit.model.pageblock import INSIDE, UNKNOWN
 from mmkit.model.trace import Event, Merge, MmPageAlloc, MmPageAllocExtfrag, MmPageFree, Put, Split, Take
+
+NEVER = float("nan")
+"""Equal to no order."""
+
+FreeEntry = tuple[float, int, int, int]
 
 __all__ = ["BuddyAllocator", "MigrateType", "frame_map"]
 
@@ -55,17 +60,22 @@ class BuddyAllocator(FreeArea):
         # Tables that spare alloc and free their arithmetic: where to look, and what a free of each order needs.
         kinds = [kind for kind in MigrateType if kind != MigrateType.ISOLATE]
         self._requests = {int(kind): self.lists.requests(kind) for kind in kinds}
-        self._frees = {order: self._free_table(order) for order in range(self.max_order + 1)}
-        self._rows = list(zip(self.lists.heads, self.lists.tails, strict=True))
-        self._types, self._shift = self.blocks.types, self.pageblock_order
+        self._frees = [self._free_entry(code) for code in range(256)]
+        self._rows, self._shift = self.blocks.rows, self.pageblock_order
 
-    def _free_table(self, order: int) -> tuple[int, int, int, int]:
-        """Return, for a free of ``order``: its pages, twice as many, the state of a block to free, the next order."""
-        # -1 matches no state and no order: blocks that are freed in pieces, and those too large to merge on.
-        taken = -1 if self._in_pieces(order) else 0x80 | order
+    def _free_entry(self, code: int) -> FreeEntry:
+        """Return what a free of a block must know, by the state of its first page.
+
+        That is the order that it must be freed with, its pages, twice as many, and the order at which it may merge on
+        after the next merge (-1, which no page has, if there is none).
+        """
+        order = code & 0x0F
+        if not 0x80 <= code < UNKNOWN or order > self.max_order:
+            return NEVER, 0, 0, -1
+        known = NEVER if self._in_pieces(order) else order
         if order < self.max_order - 1:
-            return 1 << order, 2 << order, taken, order + 1
-        return 1 << order if order < self.max_order else 0, 0, taken, -1
+            return known, 1 << order, 2 << order, order + 1
+        return known, 1 << order if order < self.max_order else 0, 0, -1
 
     def _in_pieces(self, order: int) -> bool:
         # split_large_buddy(), since 6.10: the pageblocks of a block may be of different types.
@@ -84,29 +94,25 @@ class BuddyAllocator(FreeArea):
             heads, tails, taken, halves, larger = self._requests[migratetype][order]
         except (KeyError, TypeError):
             self._refuse(order, migratetype)
-        listed = migratetype
         while not heads:
             if tails:
                 turn_round(heads, tails)
             elif larger is not None:
                 heads, tails, _, halves, larger = larger
             else:
-                listed = self._fall_back(order, migratetype, nofragment)
-                heads, tails, _, halves, larger = self._requests[listed][order]
+                fell = self._fall_back(order, migratetype, nofragment)
+                heads, tails, _, halves, larger = self._requests[fell.listed][order]
         pfn, _ = heads.popitem()
-        state, trace = self.state, self.trace
-        if trace is not None:
-            self._tell(Take(pfn, order + len(halves), MigrateType(listed)), pfn, order + len(halves))
+        self._free_pages = None
+        if self.trace is not None:
+            return self._split_aloud(pfn, order + len(halves), order, MigrateType(migratetype))
+        state = self.state
         if halves:
             for size, heads, half_order in halves:
                 half = pfn + size
                 heads[half] = None
                 state[half] = half_order
-                if trace is not None:
-                    self._tell(Split(pfn, half_order + 1, half, MigrateType(listed)), pfn, half_order)
         state[pfn] = taken
-        if trace is not None:
-            self._tell_alloc(pfn, order, migratetype)
         return pfn
 
     def _refuse(self, order: int, migratetype: int) -> NoReturn:
@@ -118,20 +124,19 @@ class BuddyAllocator(FreeArea):
             raise ValueError("migratetype is Isolate: its blocks are kept from being allocated")
         raise ValueError(f"migratetype is {migratetype}, must be one of 0 to {NR_MIGRATETYPES - 2}")
 
-    def _fall_back(self, order: int, migratetype: int, nofragment: bool) -> int:
-        """Return the type whose lists have a block for the request now. Raises OutOfMemory if there is none."""
+    def _fall_back(self, order: int, migratetype: int, nofragment: bool) -> Fallback:
+        """Return what other lists had; those of ``listed`` have a block now. Raises OutOfMemory if there is none."""
         rule = fall_back_6_1 if self.kernel == "6.1" else fall_back_6_18
         found = rule(self, order, migratetype, nofragment)
         if found is None:
-            if self.trace is not None and self.announce:
-                self.trace.emit(MmPageAlloc(None, order, 0, MigrateType(migratetype)))
+            self._announce(MmPageAlloc(None, order, 0, MigrateType(migratetype)))
             pages = f"{1 << order} pages in one block (order {order})" if order else "a page"
             raise OutOfMemory(f"no {MigrateType(migratetype).title} memory for {pages}: {self!r}")
         if self.trace is not None:
             self._fell = found
             if self.kernel == "6.1":  # 6.18 tells it once it has the page
-                self._tell_fallback(found.pfn, order, migratetype)
-        return found.listed
+                self._tell_fallback(found.pfn, order, MigrateType(migratetype))
+        return found
 
     def claims_pageblock(self, pfn: int, migratetype: int, free_pages: int, alike_pages: int) -> bool:
         """Say whether a fallback makes the pageblock of ``pfn`` one of ``migratetype``: if half of it is free or alike.
@@ -152,90 +157,92 @@ class BuddyAllocator(FreeArea):
         """
         state = self.state
         try:
-            size, double, taken, next_order = self._frees[order]
-            code = state[pfn]
-        except (LookupError, TypeError):
-            raise why_not_freed(self, pfn, order) or AssertionError from None
-        if (code & 0x8F != taken or pfn < 0) and self._free_otherwise(pfn, order, migratetype):
+            known, size, double, next_order = self._frees[state[pfn]]
+        except (IndexError, TypeError):
+            known = NEVER
+        if known != order or pfn < 0:
+            self._free_otherwise(pfn, order, migratetype)
             return
-        kind = self._types[pfn >> self._shift] if migratetype is None else self._given_type(pfn, migratetype)
-        heads, tails = self._rows[kind]
-        trace = self.trace
-        if trace is not None:
-            self._tell_free(pfn, order)
+        row = self._rows[pfn >> self._shift] if migratetype is None else self._given_row(pfn, migratetype)
+        self._free_pages = None
+        if self.trace is not None:
+            self._free_aloud(pfn, order, row)
+            return
         buddy = pfn ^ size
         if state[buddy] == order:
-            pfn, order = self._merge(pfn, order, kind)
-            size, double, _, next_order = self._frees[order]
+            pfn, order = self._merge(pfn, order, row)
+            _, size, double, next_order = self._frees[0x80 | order]
+            buddy = pfn ^ size
+        heads, tails, _ = row
         state[pfn] = order
-        likely = state[(pfn & ~size) ^ double] == next_order
-        (tails if likely else heads)[order][pfn] = None
-        if trace is not None:
-            self._in_hand = None
-            trace.emit(Put(pfn, order, MigrateType(kind), likely))
+        if state[(pfn & buddy) ^ double] != next_order:
+            heads[order][pfn] = None
+        else:  # buddy_merge_likely()
+            tails[order][pfn] = None
 
-    def _merge(self, pfn: int, order: int, kind: int) -> tuple[int, int]:
-        """Merge a block with its buddies, as far as they are free, and return what became of it."""
-        state, heads, tails = self.state, *self._rows[kind]
+    def _merge(self, pfn: int, order: int, row: Row) -> tuple[int, int]:
+        """Merge the block in hand with its buddies as far as they are free, and return what became of it."""
+        state, trace, pageblock_order = self.state, self.trace, self.pageblock_order
+        heads, tails, kind = row
         size = 1 << order
-        while order < self._shift and state[buddy := pfn ^ size] == order:
+        while order < pageblock_order and state[buddy := pfn ^ size] == order:
             if buddy in heads[order]:
                 del heads[order][buddy]
             elif buddy in tails[order]:
                 del tails[order][buddy]
             else:  # 6.1 keeps blocks on lists of other types than their pageblock's
                 self.lists.remove(buddy, order)
-            pfn = self._join(pfn, buddy, order)
+            state[pfn | size] = INSIDE
+            if trace is not None:
+                self._tell(Merge(pfn, order, buddy), pfn & buddy, order + 1)
+            pfn &= buddy
             order += 1
             size += size
-        return self._merge_pageblocks(pfn, order, kind) if order >= self._shift else (pfn, order)
+        return (pfn, order) if order < pageblock_order else self._merge_pageblocks(pfn, order, kind)
 
     def _merge_pageblocks(self, pfn: int, order: int, kind: int) -> tuple[int, int]:
         """Merge on with whole pageblocks: not if one of two types is kept apart, and the other takes on this type."""
         while order < self.max_order:
             buddy = pfn ^ 1 << order
-            other = self._types[buddy >> self._shift]
+            other = self.blocks.type_of(buddy)
             kept_apart = other != kind and max(other, kind) > MigrateType.RECLAIMABLE
             if self.state[buddy] != order or kept_apart:
                 break
             self.lists.remove(buddy, order)
             if self.kernel != "6.1":
                 self.blocks.change(buddy, order, kind)
-            pfn = self._join(pfn, buddy, order)
+            self.state[pfn | buddy] = INSIDE
+            if self.trace is not None:
+                self._tell(Merge(pfn, order, buddy), pfn & buddy, order + 1)
+            pfn &= buddy
             order += 1
         return pfn, order
 
-    def _join(self, pfn: int, buddy: int, order: int) -> int:
-        """Make one block in hand of the one that is and its buddy, and return its first page."""
-        whole = pfn & buddy
-        self.state[pfn | buddy] = INSIDE
-        if self.trace is not None:
-            self.state[whole] = INSIDE
-            self._tell(Merge(pfn, order, buddy), whole, order + 1)
-        return whole
-
-    def _given_type(self, pfn: int, migratetype: int) -> int:
+    def _given_row(self, pfn: int, migratetype: int) -> Row:
+        """Return the lists that a free goes to if its caller names a type; 6.18 looks at the pageblock all the same."""
         if migratetype not in range(NR_MIGRATETYPES):
             raise ValueError(f"migratetype is {migratetype!r}, must be one of 0 to {NR_MIGRATETYPES - 1}")
-        return migratetype if self.kernel == "6.1" else self._types[pfn >> self._shift]
+        return self.lists.rows[migratetype] if self.kernel == "6.1" else self._rows[pfn >> self._shift]
 
-    def _free_otherwise(self, pfn: int, order: int, migratetype: int | None) -> bool:
-        """Free what takes more than one step, and return whether that was done; let a block of unknown use pass."""
+    def _free_otherwise(self, pfn: int, order: int, migratetype: int | None) -> None:
+        """Free a block in use since before the model looked, or one that is freed pageblock by pageblock."""
         wrong = why_not_freed(self, pfn, order)
         if wrong:
             raise wrong
         if migratetype is not None:
-            self._given_type(pfn, migratetype)
-        kind = self._types[pfn >> self._shift] if self.state[pfn] == UNKNOWN else self.state[pfn] >> 4 & 7
+            self._given_row(pfn, migratetype)
+        kind = self.blocks.type_of(pfn) if self.state[pfn] == UNKNOWN else self.state[pfn] >> 4 & 7
         self._mark_allocated(pfn, order, kind, order)
         if not self._in_pieces(order):
-            return False
+            self.free(pfn, order, migratetype)
+            return
         if self.trace is not None:
-            self._tell_free(pfn, order)
-        self._in_hand = None
+            self.state[pfn] = INSIDE
+            self._in_hand = pfn, order
+            self._announce(MmPageFree(pfn, order))
+            self._in_hand = None
         self._mark_allocated(pfn, order, kind, self._shift)
         self._free_quietly(pfn, order, migratetype)
-        return True
 
     def _free_quietly(self, pfn: int, order: int, migratetype: int | None = None) -> None:
         """Give back, one after the other, the pageblocks that an allocated block consists of."""
@@ -281,7 +288,7 @@ class BuddyAllocator(FreeArea):
         if first is None or code & 0x80 or code < self._shift:
             self.blocks.move_free(max(start, self.start_pfn), min(end, self.end_pfn), migratetype)
             self.blocks.change(pfn, 0, migratetype)
-        elif max(self._types[pfn >> self._shift], migratetype) <= MigrateType.RECLAIMABLE:
+        elif max(self.blocks.type_of(pfn), migratetype) <= MigrateType.RECLAIMABLE:
             self.lists.move_to_tail(first, code, migratetype)
             self.blocks.change(first, code, migratetype)
         else:
@@ -292,34 +299,55 @@ class BuddyAllocator(FreeArea):
             self._free_quietly(first, code)
             self.trace = trace
 
-    # -- what is told -------------------------------------------------------------------------------------------------
+    # -- the same, told step by step ----------------------------------------------------------------------------------
 
-    def _tell(self, event: Event, pfn: int, order: int) -> None:
-        """Tell a step, after which the block at ``pfn`` is in hand."""
-        assert self.trace is not None
-        self.state[pfn] = INSIDE
-        self._in_hand = pfn, order
-        self.trace.emit(event)
-
-    def _tell_alloc(self, pfn: int, order: int, migratetype: int) -> None:
-        assert self.trace is not None
+    def _split_aloud(self, pfn: int, found_order: int, order: int, migratetype: MigrateType) -> int:
+        """What ``alloc`` does with a block that it has found, and the words for it."""
+        listed = MigrateType(self._fell.listed) if self._fell else migratetype
+        self._tell(Take(pfn, found_order, listed), pfn, found_order)
+        for half_order in range(found_order - 1, order - 1, -1):
+            half = pfn + (1 << half_order)
+            self.lists.push(half, listed, half_order)
+            self.state[half] = half_order
+            self._tell(Split(pfn, half_order + 1, half, listed), pfn, half_order)
+        self.state[pfn] = 0x80 | migratetype << 4 | order
         self._in_hand = None
-        if self._fell and self.kernel != "6.1":
+        if self.kernel != "6.1":
             self._tell_fallback(pfn, order, migratetype)
         self._fell = None
-        if self.announce:
-            self.trace.emit(MmPageAlloc(pfn, order, 0, MigrateType(migratetype)))
+        self._announce(MmPageAlloc(pfn, order, 0, migratetype))
+        return pfn
 
-    def _tell_fallback(self, pfn: int, order: int, migratetype: int) -> None:
-        assert self.trace is not None
-        assert self._fell
-        kinds = MigrateType(migratetype), MigrateType(self._fell.migratetype)
-        claimed = self._types[pfn >> self._shift] == migratetype
-        self.trace.emit(MmPageAllocExtfrag(pfn, order, self._fell.order, *kinds, claimed))
-
-    def _tell_free(self, pfn: int, order: int) -> None:
-        assert self.trace is not None
+    def _free_aloud(self, pfn: int, order: int, row: Row) -> None:
+        """What ``free`` does with a block that may be freed, and the words for it."""
         self.state[pfn] = INSIDE
         self._in_hand = pfn, order
+        self._announce(MmPageFree(pfn, order))
+        pfn, order = self._merge(pfn, order, row)
+        _, size, double, next_order = self._frees[0x80 | order]
+        likely = self.state[(pfn & ~size) ^ double] == next_order
+        self.state[pfn] = order
+        put = self.lists.append if likely else self.lists.push
+        put(pfn, row[2], order)
+        self._in_hand = None
+        self._emit(Put(pfn, order, row[2], likely))
+
+    def _tell(self, event: Event, pfn: int, order: int) -> None:
+        """Tell a step after which the block at ``pfn`` is in hand."""
+        self.state[pfn] = INSIDE
+        self._in_hand = pfn, order
+        self._emit(event)
+
+    def _tell_fallback(self, pfn: int, order: int, migratetype: MigrateType) -> None:
+        if self._fell:
+            claimed = self.blocks.type_of(pfn) == migratetype
+            kinds = migratetype, MigrateType(self._fell.migratetype)
+            self._emit(MmPageAllocExtfrag(pfn, order, self._fell.order, *kinds, claimed))
+
+    def _announce(self, event: MmPageAlloc | MmPageFree) -> None:
         if self.announce:
-            self.trace.emit(MmPageFree(pfn, order))
+            self._emit(event)
+
+    def _emit(self, event: Event) -> None:
+        if self.trace is not None:
+            self.trace.emit(event)

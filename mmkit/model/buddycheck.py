@@ -28,7 +28,6 @@ def check_area(area: FreeArea) -> None:
     first = area.start_pfn // chunk * chunk
     states = np.frombuffer(bytes(memoryview(area.state)[first:]), np.uint8)
     _check_holes(area, states, first)
-    _check_types(area)
     listed = list(_listed(area))
     _check_lists(area, listed, states)
     _check_cover(area, states, first)
@@ -56,12 +55,6 @@ def _check_holes(area: FreeArea, states: Bytes, first: int) -> None:
     wrong = np.flatnonzero((states == HOLE) != (expected == HOLE))
     if len(wrong):
         raise _broken("holes and what lies outside the zone are never memory", f"page {first + int(wrong[0])}")
-
-
-def _check_types(area: FreeArea) -> None:
-    types = area.blocks.types[area.start_pfn >> area.pageblock_order :]
-    if types and max(types) >= NR_MIGRATETYPES:
-        raise _broken("every pageblock has a migrate type", f"one has {max(types)}")
 
 
 def _check_lists(area: FreeArea, listed: list[tuple[int, int, int]], states: Bytes) -> None:
@@ -107,7 +100,7 @@ def _check_merged(area: FreeArea, pfn: int, order: int) -> None:
     if order == area.max_order or pfn > buddy or area.state[buddy] != order:
         return
     if order >= area.pageblock_order:
-        kinds = [area.blocks.types[page >> area.pageblock_order] for page in (pfn, buddy)]
+        kinds = area.blocks.type_of(pfn), area.blocks.type_of(buddy)
         if kinds[0] != kinds[1] and max(kinds) > MigrateType.RECLAIMABLE:
             return
     raise _broken("free buddies are merged", f"pages {pfn} and {buddy}, order {order}")
@@ -117,8 +110,7 @@ def _check_list_type(area: FreeArea, pfn: int, order: int, kind: int) -> None:
     """Since 6.10 a free block is on the list of its pageblock's type, and larger ones have pageblocks of one type."""
     if area.kernel == "6.1":
         return
-    first, last = pfn >> area.pageblock_order, pfn + (1 << order) - 1 >> area.pageblock_order
-    if set(area.blocks.types[first : last + 1]) != {kind}:
+    if any(area.blocks.type_of(page) != kind for page in range(pfn, pfn + (1 << order), 1 << area.pageblock_order)):
         raise _broken(
             "a free block is on the list of its pageblock's type", f"page {pfn} is on {MigrateType(kind).title}"
         )

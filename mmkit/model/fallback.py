@@ -107,7 +107,7 @@ def _claim_6_18(area: BuddyAllocator, pfn: int, order: int, listed: int, wanted:
 
 def _steal_6_1(area: BuddyAllocator, pfn: int, order: int, wanted: int) -> None:
     """steal_suitable_fallback(): the block, or all that is free in its pageblock, moves to the tails of ``wanted``."""
-    block_type = area.blocks.types[pfn >> area.pageblock_order]
+    block_type = area.blocks.type_of(pfn)
     if block_type != MigrateType.HIGHATOMIC:
         if order >= area.pageblock_order:
             area.blocks.change(pfn, order, wanted)

@@ -10,11 +10,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Self
 
+import numpy as np
+
 from mmkit.errors import InvariantError
 from mmkit.model.buddycheck import check_area
 from mmkit.model.freelist import FreeLists
 from mmkit.model.migratetype import NR_MIGRATETYPES, MigrateType
-from mmkit.model.pageblock import HOLE, INSIDE, Pageblocks
+from mmkit.model.pageblock import HOLE, INSIDE, UNKNOWN, Pageblocks
 from mmkit.model.snapshot import MODEL, BuddySnapshot, Source
 from mmkit.model.trace import Trace
 
@@ -62,6 +64,7 @@ class FreeArea:
         self._check_holes()
         self._in_hand: tuple[int, int] | None = None
         self._origin: BuddySnapshot | None = None
+        self._free_pages: int | None = None  # not counted since the last change
         self._lay_out(migratetype)
         for start, end in self.memory():
             self._free_at_boot(start, end)
@@ -84,13 +87,12 @@ class FreeArea:
         for start, end in self.memory():
             self.state[start:end] = bytes([INSIDE]) * (end - start)
         self.lists = FreeLists(self.max_order)
-        self.blocks = Pageblocks(last, self.pageblock_order, self.state, self.lists)
-        self._type_bytes()[:] = bytes([migratetype]) * len(self._type_bytes())
+        self.blocks = Pageblocks(last, self.pageblock_order, migratetype, self.state, self.lists)
 
-    def _type_bytes(self) -> memoryview:
-        """Return the types of the pageblocks that touch the zone, to read or to write."""
-        first, last = self.start_pfn >> self.pageblock_order, self.end_pfn - 1 >> self.pageblock_order
-        return memoryview(self.blocks.types)[first : last + 1]
+    def _pageblocks(self) -> range:
+        """Return the first pages of the pageblocks that touch the zone."""
+        size = 1 << self.pageblock_order
+        return range(self.start_pfn // size * size, self.end_pfn, size)
 
     def memory(self) -> list[tuple[int, int]]:
         """Return the ranges [start, end) of the zone that are no holes."""
@@ -104,7 +106,7 @@ class FreeArea:
             aligned = (start & -start).bit_length() - 1 if start else fits
             order = min(self.max_order, fits, aligned)
             self.state[start] = order
-            self.lists.append(start, self.blocks.types[start >> self.pageblock_order], order)
+            self.lists.append(start, self.blocks.type_of(start), order)
             start += 1 << order
 
     def __repr__(self) -> str:
@@ -132,13 +134,31 @@ class FreeArea:
 
     @property
     def free_pages(self) -> int:
-        """Pages in all free blocks."""
-        return sum(count << order for order, count in enumerate(self.lists.counts()))
+        """Pages in all free blocks; counted anew after a change only."""
+        if self._free_pages is None:
+            self._free_pages = sum(count << order for order, count in enumerate(self.lists.counts()))
+        return self._free_pages
+
+    def has_block(self, order: int) -> bool:
+        """Say whether an ordinary request finds a block of at least ``order``, whatever its type."""
+        kinds = (MigrateType.UNMOVABLE, MigrateType.MOVABLE, MigrateType.RECLAIMABLE)
+        return any(self.lists.length(kind, size) for size in range(order, self.max_order + 1) for kind in kinds)
+
+    def allocated_order(self, pfn: int) -> int | None:
+        """Return the order of the allocated block that starts at ``pfn``; None if none does or its order is unknown."""
+        code = self.state[pfn] if self.start_pfn <= pfn < self.end_pfn else HOLE
+        return code & 0x0F if 0x80 <= code < UNKNOWN else None
+
+    def allocated_blocks(self) -> list[int]:
+        """Return the first pfns of all allocated blocks, ascending."""
+        states = np.frombuffer(bytes(memoryview(self.state)[self.start_pfn : self.end_pfn]), np.uint8)
+        found: list[int] = (np.flatnonzero((states >= 0x80) & (states != UNKNOWN)) + self.start_pfn).tolist()
+        return found
 
     def pageblock_type(self, pfn: int) -> MigrateType:
         """Return the migrate type of the pageblock that a page lies in. Raises ValueError outside the zone."""
         self.check_inside(pfn)
-        return MigrateType(self.blocks.types[pfn >> self.pageblock_order])
+        return self.blocks.type_of(pfn)
 
     @property
     def in_hand(self) -> tuple[int, int] | None:
@@ -170,7 +190,7 @@ class FreeArea:
             max_order=self.max_order,
             pageblock_order=self.pageblock_order,
             free_lists=self.lists.all_pfns(),
-            pageblocks=bytes(self._type_bytes()),
+            pageblocks=bytes(map(self.blocks.type_of, self._pageblocks())),
             allocated=bytes(memoryview(self.state)[self.start_pfn : self.end_pfn]).translate(_KEPT),
             holes=self.holes,
             in_hand=self._in_hand,
@@ -207,16 +227,20 @@ class FreeArea:
         return area
 
     def _load(self, snapshot: BuddySnapshot) -> None:
-        types = self._type_bytes()
-        if len(snapshot.pageblocks) != len(types) or len(snapshot.allocated) != self.nr_pages:
+        pageblocks = self._pageblocks()
+        if len(snapshot.pageblocks) != len(pageblocks) or len(snapshot.allocated) != self.nr_pages:
             raise InvariantError("a snapshot has a type for every pageblock and a byte for every page")
-        types[:] = snapshot.pageblocks
+        if max(snapshot.pageblocks) >= NR_MIGRATETYPES:
+            raise InvariantError(f"every pageblock has a migrate type, but one has {max(snapshot.pageblocks)}")
+        for pfn, migratetype in zip(pageblocks, snapshot.pageblocks, strict=True):
+            self.blocks.change(pfn, 0, migratetype)
         self.state[self.start_pfn : self.end_pfn] = snapshot.allocated.translate(_LOADED)
         for start, end in self.holes:
             if snapshot.allocated.count(0, start - self.start_pfn, end - self.start_pfn) < end - start:
                 raise InvariantError(f"nothing is allocated in a hole, but something is in [{start}, {end})")
             self.state[start:end] = bytes([HOLE]) * (end - start)
         self.lists.load(snapshot.free_lists)
+        self._free_pages = None
         for order, lists in enumerate(snapshot.free_lists):
             for pfn in (pfn for pfns in lists for pfn in pfns):
                 if not self.start_pfn <= pfn < self.end_pfn or self.state[pfn] != INSIDE:

@@ -11,7 +11,7 @@ part runs dry, the tail part becomes the head part, turned round: each block mov
 
 from __future__ import annotations
 
-from mmkit.model.migratetype import NR_MIGRATETYPES
+from mmkit.model.migratetype import NR_MIGRATETYPES, MigrateType
 
 Blocks = dict[int, None]
 """First pfns of free blocks, in order."""
@@ -24,6 +24,10 @@ Request = tuple[Blocks, Blocks, int, Halves, "Request | None"]
 the upper halves to put back, and the next larger order."""
 
 
+Row = tuple[list[Blocks], list[Blocks], MigrateType]
+"""The lists of one migrate type: head parts and tail parts by order, and the type."""
+
+
 class FreeLists:
     """The free lists of one zone: ``heads[migratetype][order]`` and ``tails[migratetype][order]``."""
 
@@ -31,6 +35,7 @@ class FreeLists:
         self.max_order = max_order
         self.heads: list[list[Blocks]] = [[{} for _ in range(max_order + 1)] for _ in range(NR_MIGRATETYPES)]
         self.tails: list[list[Blocks]] = [[{} for _ in range(max_order + 1)] for _ in range(NR_MIGRATETYPES)]
+        self.rows: list[Row] = list(zip(self.heads, self.tails, MigrateType, strict=True))
 
     def pfns(self, migratetype: int, order: int) -> list[int]:
         """Return the first pfns of a list's blocks, head first."""

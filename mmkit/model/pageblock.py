@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from mmkit.model.freelist import FreeLists
+from mmkit.model.freelist import FreeLists, Row
 from mmkit.model.migratetype import MigrateType
 
 INSIDE, HOLE, UNKNOWN = 0x7F, 0x7E, 0xFF
@@ -28,10 +28,10 @@ class Survey(NamedTuple):
 class Pageblocks:
     """The migrate types of a zone's pageblocks, of ``1 << order`` pages each, and what lies in them."""
 
-    def __init__(self, end_pfn: int, order: int, state: bytearray, lists: FreeLists) -> None:
+    def __init__(self, end_pfn: int, order: int, migratetype: int, state: bytearray, lists: FreeLists) -> None:
         self.order = order
-        self.types = bytearray((end_pfn >> order) + 1)
-        """Migrate type by pfn >> order."""
+        self.rows: list[Row] = [lists.rows[migratetype]] * ((end_pfn >> order) + 1)
+        """By pfn >> order, the lists for blocks that are given back there, and with them the pageblock's type."""
         self._state = state
         self._lists = lists
 
@@ -40,10 +40,14 @@ class Pageblocks:
         start = pfn >> self.order << self.order
         return start, start + (1 << self.order)
 
+    def type_of(self, pfn: int) -> MigrateType:
+        """Return the type of the pageblock that a page lies in."""
+        return self.rows[pfn >> self.order][2]
+
     def change(self, pfn: int, order: int, migratetype: int) -> None:
         """Change the type of every pageblock that a block touches."""
         first, last = pfn >> self.order, pfn + (1 << order) - 1 >> self.order
-        self.types[first : last + 1] = bytes([migratetype]) * (last + 1 - first)
+        self.rows[first : last + 1] = [self._lists.rows[migratetype]] * (last + 1 - first)
 
     def blocks(self, start: int, end: int) -> Iterator[tuple[int, int, int]]:
         """Yield (pfn, order, state) of all blocks that start in [start, end), and of single pages that are in none."""
