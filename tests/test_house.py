@@ -41,11 +41,16 @@ def definitions(node: ast.AST, public: bool = True) -> Iterator[tuple[Definition
     """Every function and class, and whether readers can reach it from outside."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, Definition):
-            reachable = public and not child.name.startswith("_")
+            reachable = public and not child.name.startswith("_") and not is_setter(child)
             yield child, reachable
             yield from definitions(child, reachable and isinstance(child, ast.ClassDef))
         else:
             yield from definitions(child, public)
+
+
+def is_setter(node: Definition) -> bool:
+    """What a property is for stands at its getter."""
+    return any(isinstance(each, ast.Attribute) and each.attr in ("setter", "deleter") for each in node.decorator_list)
 
 
 @each_file

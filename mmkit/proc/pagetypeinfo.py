@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby
 
+from mmkit.arch import get_arch
 from mmkit.model.migratetype import MigrateType
 from mmkit.model.snapshot import BuddySnapshot, MemorySnapshot, PageTypeInfo, PageTypeZone, Source, ZoneSnapshot
 from mmkit.proc.text import RECORDING, Lines, line, numbers
@@ -16,7 +17,10 @@ COUNT_LIMIT = 100_000
 """The kernel counts a list no further than this, since it holds the zone's lock meanwhile: ">100000"."""
 
 SECTION_PAGES = 1 << 15
-"""Pages of one SPARSEMEM section (128 MiB): memory is either known to the kernel or not in units of these."""
+"""Pages of one SPARSEMEM section (128 MiB) of 64-bit kernels, which have struct pages for a section or for none of it.
+
+32-bit x86 kernels have them from the first frame to the last, holes included (FLATMEM).
+"""
 
 _ORDER = line("Page block order: #")
 _PAGES = line("Pages per block: #")
@@ -130,13 +134,14 @@ def from_model(snapshot: MemorySnapshot) -> PageTypeInfo:
     rows = [(zone, _buddy_of(zone)) for zone in snapshot.zones if zone.present]
     if not rows:
         raise ValueError("a memory without a populated zone has no pagetypeinfo")
+    sparse = snapshot.arch is None or get_arch(snapshot.arch).virt_bits > 32
     titles = tuple(MigrateType(number).title for number in range(len(rows[0][1].free_lists[0])))
     zones = (
         PageTypeZone(
             zone.node,
             zone.name,
             tuple(tuple(len(lists[number]) for lists in buddy.free_lists) for number in range(len(titles))),
-            tuple(map(_block_types(buddy, zone.reserved).count, range(len(titles)))),
+            tuple(map(_block_types(buddy, zone.reserved, sparse).count, range(len(titles)))),
         )
         for zone, buddy in rows
     )
@@ -149,14 +154,14 @@ def _buddy_of(zone: ZoneSnapshot) -> BuddySnapshot:
     return zone.buddy
 
 
-def _block_types(buddy: BuddySnapshot, reserved: Ranges) -> bytes:
-    """Return the type of every pageblock that the kernel counts: not those of a section without any memory."""
+def _block_types(buddy: BuddySnapshot, reserved: Ranges, sparse: bool) -> bytes:
+    """Return the type of every pageblock that the kernel counts: those whose first frame has a ``struct page``."""
     end_pfn, step = buddy.start_pfn + buddy.nr_pages, 1 << buddy.pageblock_order
     first = buddy.start_pfn >> buddy.pageblock_order
     return bytes(
         buddy.pageblocks[(pfn >> buddy.pageblock_order) - first]
         for pfn in range(buddy.start_pfn, end_pfn, step)
-        if _overlap(buddy.holes, pfn) < SECTION_PAGES or _overlap(reserved, pfn)
+        if not sparse or _overlap(buddy.holes, pfn) < SECTION_PAGES or _overlap(reserved, pfn)
     )
 
 

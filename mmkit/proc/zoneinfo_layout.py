@@ -69,18 +69,20 @@ def as_written_by(memory: MemorySnapshot, kernel: str) -> MemorySnapshot:
     node_names, zone_names = counters(kernel, numa)
     zones, seen = [], set()
     for zone in memory.zones:
-        zone = _with_lines(zone, at)
-        if zone.present:
-            first = zone.node not in seen
+        first = zone.present > 0 and zone.node not in seen
+        if first:
             seen.add(zone.node)
-            zone = replace(
-                zone,
-                stats=_fill(zone_names, {**_derived_stats(zone), **dict(zone.stats)}),
-                node_stats=_fill(node_names, dict(zone.node_stats)) if first else (),
-                vm_stats_thresholds=zone.vm_stats_thresholds or _thresholds(zone),
-            )
-        zones.append(zone)
+        zone = replace(_with_lines(zone, at), node_stats=_fill(node_names, zone.node_stats) if first else ())
+        zones.append(_with_counters(zone, zone_names) if zone.present else replace(zone, stats=(), pcp=()))
     return replace(memory, zones=tuple(zones))
+
+
+def _with_counters(zone: ZoneSnapshot, names: tuple[str, ...]) -> ZoneSnapshot:
+    return replace(
+        zone,
+        stats=_fill(names, (*_derived_stats(zone).items(), *zone.stats)),
+        vm_stats_thresholds=zone.vm_stats_thresholds or _thresholds(zone),
+    )
 
 
 def _with_lines(zone: ZoneSnapshot, at: Release) -> ZoneSnapshot:
@@ -106,8 +108,9 @@ def _pcp_with_lines(pcp: PcpSnapshot, at: Release) -> PcpSnapshot:
     return replace(pcp, high_min=high_min, high_max=high_max)
 
 
-def _fill(names: tuple[str, ...], known: dict[str, int]) -> tuple[tuple[str, int], ...]:
-    return tuple((name, known.get(name, 0)) for name in names)
+def _fill(names: tuple[str, ...], known: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
+    values = dict(known)
+    return tuple((name, values.get(name, 0)) for name in names)
 
 
 def _derived_stats(zone: ZoneSnapshot) -> dict[str, int]:
