@@ -134,8 +134,21 @@ def test_frame_maps():
     frames = recording("i386-686-2g").frame_map()
     assert frames.source == recording("i386-686-2g").source
     assert frames.uses.count(FrameUse.FREE) == 506797
-    with pytest.raises(ValueError, match=r"host-6.18 has no file 'kpageflags.bin.gz'"):
+    with pytest.raises(ValueError, match=r"host-6.18 has no frame map: choose one of amd64-4g, .*i386-pae-6g$"):
         recording("host-6.18").frame_map()
+
+
+def test_free_blocks_from_the_flags_of_frames():
+    recorded = recording("i386-686-2g")
+    buddy = recorded.buddy("DMA")
+    assert buddy.counts == recorded.buddyinfo.zones[0].counts
+    assert (buddy.pageblock_order, buddy.kernel, buddy.source) == (10, "6.1", recorded.source)
+    with pytest.raises(
+        ValueError, match=r"no populated zone 'DMA32' of node 0: choose one of DMA of node 0, Normal of"
+    ):
+        recorded.buddy("DMA32")
+    with pytest.raises(ValueError, match=r"no populated zone 'DMA' of node 1"):
+        recorded.buddy("DMA", node=1)
 
 
 def test_free_lists_and_per_cpu_lists():

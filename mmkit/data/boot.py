@@ -148,7 +148,27 @@ class Recording:
         """Return what every page frame was used for. Raises ValueError where that was not recorded."""
         from mmkit.proc import kpageflags
 
+        if "kpageflags.bin.gz" not in self.files:
+            raise ValueError(f"recording {self.name} has no frame map: {_that_have('kpageflags.bin.gz')}")
         return kpageflags.parse(self.data("kpageflags.bin.gz"), self.source)
+
+    def buddy(self, zone: str = "Normal", node: int = 0) -> BuddySnapshot:
+        """Return the free blocks of a zone with their places, from the flags of its frames.
+
+        Flags tell neither the order of the lists nor migrate types: lists are ascending, and all is Movable. Where
+        ``free_lists`` knows more, use that. Raises ValueError where flags were not recorded, or no such zone.
+        """
+        from mmkit.proc import kpageflags
+        from mmkit.proc.zoneinfo import find_zone
+        from mmkit.proc.zoneinfo_layout import rules
+
+        return kpageflags.to_buddy(
+            self.frame_map(),
+            find_zone(self.zoneinfo, zone, node),
+            max_order=len(self.buddyinfo.zones[0].counts) - 1,
+            pageblock_order=self.pagetypeinfo.pageblock_order,
+            kernel=rules(self.kernel),
+        )
 
     @property
     def snapshots(self) -> tuple[int, ...]:

@@ -21,7 +21,7 @@ from mmkit.proc import iomem as iomem_format
 from mmkit.proc import kpageflags as kpageflags_format
 from mmkit.proc import pagetypeinfo as pagetypeinfo_format
 from mmkit.proc import zoneinfo as zoneinfo_format
-from mmkit.proc.zoneinfo_layout import release
+from mmkit.proc.zoneinfo_layout import rules
 
 PROC = Path("/proc")
 """Where the kernel's files are; tests put another folder here."""
@@ -162,15 +162,11 @@ def buddy(zone: str = "Normal", node: int = 0) -> BuddySnapshot:
     The kernel shows neither the order of its lists nor which migrate type each block has: lists are ascending, and all
     is Movable. Raises LiveError where flags cannot be read, ValueError for a zone that is not here.
     """
-    known = {(each.node, each.name): each for each in zoneinfo().zones if each.present}
-    if (node, zone) not in known:
-        names = ", ".join(f"{name} of node {at}" for at, name in known)
-        raise ValueError(f"no populated zone {zone!r} of node {node!r} on this machine: choose one of {names}")
-    found = known[node, zone]
+    found = zoneinfo_format.find_zone(zoneinfo(), zone, node)
     return kpageflags_format.to_buddy(
         kpageflags(found.start_pfn, found.spanned),
         found,
         max_order=len(buddyinfo().zones[0].counts) - 1,
         pageblock_order=pagetypeinfo().pageblock_order,
-        kernel="6.1" if release(platform.release()) < (6, 12) else "6.18",
+        kernel=rules(platform.release()),
     )

@@ -124,6 +124,16 @@ def _parse_fields(lines: Lines, fields: tuple[tuple[str, str, bool], ...]) -> _F
     return found
 
 
+def find_zone(memory: MemorySnapshot, name: str, node: int = 0) -> ZoneSnapshot:
+    """Return a populated zone. Raises ValueError, with those that there are, if it is none of them."""
+    populated = [zone for zone in memory.zones if zone.present]
+    for zone in populated:
+        if (zone.name, zone.node) == (name, node):
+            return zone
+    names = ", ".join(f"{zone.name} of node {zone.node}" for zone in populated)
+    raise ValueError(f"no populated zone {name!r} of node {node!r}: choose one of {names}")
+
+
 def format(memory: MemorySnapshot, kernel: str | None = None) -> str:
     """Return the text of ``memory``, byte for byte as the kernel writes it.
 

@@ -43,6 +43,11 @@ def release(kernel: str) -> Release:
     return int(match[1]), int(match[2])
 
 
+def rules(kernel: str) -> str:
+    """Return which of the models' rules that kernel's page allocator comes closest to: "6.1" or "6.18"."""
+    return "6.1" if release(kernel) < (6, 12) else "6.18"
+
+
 def counters(kernel: str, numa: bool = True) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the names of the counters of a node and of a zone, in order; 32-bit x86 is built without ``numa``."""
     at = release(kernel)

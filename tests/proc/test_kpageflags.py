@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from formats import DATA
 
+from mmkit.model.buddy import BuddyAllocator
 from mmkit.model.snapshot import FrameMap, FrameUse, Source, ZoneSnapshot
 from mmkit.proc import buddyinfo, kpageflags, zoneinfo
 from mmkit.proc.kpageflags import Kpf
@@ -183,6 +184,7 @@ def test_a_buddy_allocator_from_flags(name):
         assert sum(end - start for start, end in buddy.holes) == inside.count(FrameUse.HOLE)
         assert len(buddy.allocated) == zone.spanned
         assert buddy.allocated.count(0xFF) == zone.spanned - inside.count(FrameUse.FREE) - inside.count(FrameUse.HOLE)
+        BuddyAllocator.from_snapshot(buddy).check()
         assert len(buddy.pageblocks) == len({pfn >> 9 for pfn in range(zone.start_pfn, zone.end_pfn)})
 
 

@@ -53,7 +53,7 @@ def test_free_blocks_with_their_places():
             break
     assert found.counts == before
     assert found.pageblock_order == live.pagetypeinfo().pageblock_order
-    with pytest.raises(ValueError, match="no populated zone 'Nowhere' of node 0 on this machine: choose one of"):
+    with pytest.raises(ValueError, match="no populated zone 'Nowhere' of node 0: choose one of"):
         live.buddy("Nowhere")
 
 
