@@ -59,20 +59,22 @@ class Page(PageRow):
         count = self._map._refcount[self._i]
         if count <= self.holders:
             raise BadFree(pagecheck.why_not_put(self))
-        if count == 1:
+        last = count == 1
+        if last:
             pagecheck.check_free(self)
-            self._free()
-        else:
-            self._map._refcount[self._i] = count - 1
+        self._map._refcount[self._i] = count - 1
         if self._map.trace is not None:
-            self._map.trace.emit(PageRefModAndTest(**self._ref_fields(), val=-1, ret=count == 1))
-        return bool(count == 1)
+            self._map.trace.emit(PageRefModAndTest(**self._ref_fields(), val=-1, ret=last))
+        if last:
+            self._clean()
+        return last
 
-    def _free(self) -> None:
+    def _clean(self) -> None:
+        """Leave a free page as the allocator wants it; ``index`` keeps what it was, as in the kernel."""
         if self.lru is not None:
             self._unlink()
         self._change_flags(0)
-        self._map._refcount[self._i] = self._map._mapping[self._i] = 0
+        self._map._mapping[self._i] = 0
         self._map._private.pop(self.pfn, None)
 
     # -- page table entries -------------------------------------------------------------------------------------------
