@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from matplotlib.lines import Line2D
+
 from mmkit.model import trace
 from mmkit.model.migratetype import MigrateType
 from mmkit.model.snapshot import BuddySnapshot, FrameUse
@@ -10,7 +14,7 @@ from mmkit.view.artist import Box, Boxes, text_width
 from mmkit.view.blocks import free_runs, letters_on, span_of, used_runs
 from mmkit.view.cells import Lanes, Letters
 from mmkit.view.freelists import FreeLists, alt_free_lists
-from mmkit.view.parts import Entry, Ruler, legend_row, listed, pages_size, plural, wrapped, write_lines
+from mmkit.view.parts import Entry, Ruler, legend_row, listed, outline_of, pages_size, plural, wrapped, write_lines
 from mmkit.view.picture import MARGIN, Picture, fit
 from mmkit.view.splitmerge import SplitMerge, alt_split_merge
 from mmkit.view.strip import FreeStrip, alt_free_strip
@@ -18,7 +22,7 @@ from mmkit.view.words import in_words
 
 __all__ = [
     "BuddyPicture", "FreeLists", "FreeStrip", "SplitMerge", "alt_buddy", "alt_free_lists", "alt_free_strip",
-    "alt_split_merge", "span_around",
+    "alt_split_merge", "span_around", "span_of_request",
 ]  # fmt: skip
 
 _LEFT, _RIGHT, _COUNT, _TYPES = 104, 700, 752, 762
@@ -191,12 +195,10 @@ class BuddyPicture(Picture):
         ]
         self.letters.put([*clear, ((tag.left + tag.right) / 2, y, text, ink.TEXT)])
 
-    def _outline(self, line: object, box: Box, block: tuple[int, int]) -> None:
+    def _outline(self, line: Line2D, box: Box, block: tuple[int, int]) -> None:
         start, end = self.span
-        if block[0] + (1 << block[1]) <= start or block[0] >= end:
-            return
-        left, right = max(box.left, _LEFT), min(box.right, _RIGHT)
-        line.set_data([left, right, right, left, left], [box.top, box.top, box.bottom, box.bottom, box.top])  # type: ignore[attr-defined]
+        if block[0] + (1 << block[1]) > start and block[0] < end:
+            line.set_data(*outline_of(box._replace(left=max(box.left, _LEFT), right=min(box.right, _RIGHT))))
 
 
 Block = tuple[int, int]
@@ -229,4 +231,20 @@ def span_around(snapshot: BuddySnapshot, event: trace.Event | None, blocks: int 
     if at is None or end - start <= wide:
         return start, end
     first = at[0] // wide * wide
+    return max(start, first), min(end, first + wide)
+
+
+def span_of_request(snapshot: BuddySnapshot, events: Sequence[trace.Event | None]) -> tuple[int, int]:
+    """Return the pages to zoom to for all steps of one request: an aligned range with four times the largest block."""
+    blocks = [
+        block for event in events for found in [_touched(event)] for block in (*found[0], *found[1], found[2]) if block
+    ]
+    start, end = span_of(snapshot)
+    if not blocks:
+        return start, end
+    first, last = min(pfn for pfn, _ in blocks), max(pfn + (1 << order) for pfn, order in blocks)
+    wide = max(64, 4 << max(order for _, order in blocks))
+    while first // wide != (last - 1) // wide:
+        wide *= 2
+    first = first // wide * wide
     return max(start, first), min(end, first + wide)

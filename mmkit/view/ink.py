@@ -75,9 +75,19 @@ SET_BIT = Ink("set", "1", "#1f4e79", "#1f4e79", "", PAPER)
 CLEAR_BIT = Ink("clear", "0", "#f4f4f4", "#f4f4f4", "", MUTED)
 FIELD = Ink("field", "", "#fff3cf", "#e2c56a", "/")
 """Bits that are a number or an address together."""
-WATER = Ink("free", "", "#a6cde8", "#a6cde8")
-KEPT = Ink("kept back", "", "#f3d6a2", "#c99634", "/")
+WATER = Ink("free", "", "#a6cde8", "#a6cde8", edge="#2b6ea3")
+KEPT = Ink("kept back", "", "#f3d6a2", "#c99634", "/", edge="#8a6414")
 """Pages that a request may not touch: watermark and protection."""
+
+ZONE_INKS: dict[str, Ink] = {
+    "DMA": Ink("DMA", "", "#d8cbee", "#8f7fd0", "/", edge="#6a5fc0"),
+    "DMA32": Ink("DMA32", "", "#c3ddf0", "#c3ddf0", edge="#2b6ea3"),
+    "Normal": Ink("Normal", "", "#cbe6c4", "#7fb872", ".", edge="#3f7d34"),
+    "HighMem": Ink("HighMem", "", "#fbdcb4", "#dba45a", "\\", edge="#a86a1c"),
+    "Movable": Ink("Movable", "", "#f7cfd6", "#cf8895", "|", edge="#a34a5c"),
+    "Device": Ink("Device", "", "#dedede", "#9a9a9a", "x", edge="#5c5c5c"),
+}
+"""Zones, where several stand side by side."""
 
 RULE = Ink("rule", "", TEXT, TEXT)
 """Ticks and edges."""
@@ -89,7 +99,7 @@ TAG = Ink("tag", "", PAPER, PAPER, edge=TEXT)
 """Ground of a text beside what it names."""
 
 INKS: tuple[Ink, ...] = (
-    *USE_INKS.values(), *FREE_INKS.values(), CMA, UNTOLD, SET_BIT, CLEAR_BIT, FIELD, WATER, KEPT,
+    *USE_INKS.values(), *FREE_INKS.values(), *ZONE_INKS.values(), CMA, UNTOLD, SET_BIT, CLEAR_BIT, FIELD, WATER, KEPT,
     RULE, GHOST, TAG, MARK,
 )  # fmt: skip
 """All of them: what the palette of the PNG files is made for."""

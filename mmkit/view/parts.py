@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import nan
 
 from mmkit.units import format_size
 from mmkit.view import ink
@@ -151,6 +152,17 @@ def legend_row(picture: Picture, y: float, groups: Sequence[tuple[str, Sequence[
             x += 22 + text_width(entry.name, 10.5) + 12
         x += 6
     swatches.put(boxes, inks, [ink.LINE] * len(boxes))
+
+
+def outline_of(box: Box) -> tuple[list[float], list[float]]:
+    """Return the points of a closed line around a box."""
+    return [box.left, box.right, box.right, box.left, box.left], [box.top, box.top, box.bottom, box.bottom, box.top]
+
+
+def segments(parts: Sequence[Sequence[tuple[float, float]]]) -> tuple[list[float], list[float]]:
+    """Return the points of several lines as those of one, with gaps."""
+    points = [point for part in parts for point in (*part, (nan, nan))]
+    return [x for x, _ in points], [y for _, y in points]
 
 
 def write_lines(labels: Sequence[Label], lines: Sequence[str]) -> None:

@@ -89,6 +89,14 @@ class Picture:
         """Return a title cut so that it leaves the badge its room."""
         return fit(text, self.width - 2 * MARGIN - text_width(str(source), 11) - 20, 14, bold=True)
 
+    def resize(self, height: float) -> None:
+        """Give the picture another height; what is drawn stays where it is."""
+        if height != self.height:
+            self.height = height
+            self.figure.set_size_inches(self.width / DPI, height / DPI)
+            self.axes.set_ylim(height, 0)
+            self.redraw()
+
     def touch(self) -> None:
         """Live artists changed: draw and encode again when next asked for."""
         self._png = None
