@@ -71,5 +71,5 @@ window.mmkitProbe = (() => {
     return {seen: paints.map(each => each.seen), late: paints.length ? paints.at(-1).time - end : null, last: state()};
   }
 
-  return {watch, step, drag};
+  return {watch, state, step, drag};
 })();

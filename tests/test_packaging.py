@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import re
 import shutil
 import subprocess
@@ -95,3 +96,13 @@ def test_conda_users_get_the_same_packages() -> None:
     conda = {split(each) for each in listed} - {("pip", frozenset()), ("conda-forge", frozenset())}
     python = ("python", frozenset({project()["requires-python"]}))
     assert conda == {split(each) for each in project()["dependencies"]} | {python}
+
+
+def test_what_the_readme_shows_happens() -> None:
+    """The README's Python runs, and every file that it names is there."""
+    assert doctest.testfile(str(ROOT / "README.md"), module_relative=False).failed == 0
+    named = re.findall(r"\]\(([^):#]+)\)", (ROOT / "README.md").read_text())
+    assert [name for name in named if not (ROOT / name).exists()] == []
+    pictures = re.findall(r"!\[([^\]]*)\]", (ROOT / "README.md").read_text())
+    assert pictures
+    assert all(words.strip() for words in pictures)
