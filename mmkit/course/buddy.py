@@ -24,6 +24,11 @@ class Script(NamedTuple):
     freed: tuple[int, ...]
 
 
+def pages(order: int) -> str:
+    """Write the size of a block: "1 page", "8 pages"."""
+    return "1 page" if order == 0 else f"{1 << order} pages"
+
+
 def run(script: Script) -> tuple[BuddyAllocator, list[int]]:
     """Play ``script`` on a fresh allocator; return it and the first page of each block that was taken."""
     buddy = BuddyAllocator(script.nr_pages)
@@ -36,9 +41,7 @@ def run(script: Script) -> tuple[BuddyAllocator, list[int]]:
 def tell(script: Script) -> str:
     """Write a script as a reader would follow it."""
     _, pfns = run(script)
-    taken = [
-        f"{1 << order} pages (order {order}), got page {pfn}" for order, pfn in zip(script.orders, pfns, strict=True)
-    ]
+    taken = [f"{pages(order)} (order {order}), got page {pfn}" for order, pfn in zip(script.orders, pfns, strict=True)]
     lines = [f"{number}. take {what}" for number, what in enumerate(taken, 1)]
     lines += [f"{len(taken) + n}. give back the block at page {pfns[p]}" for n, p in enumerate(script.freed, 1)]
     return f"All {script.nr_pages} pages are free, as one block. Then, in turn:\n\n" + "\n".join(lines)
@@ -56,8 +59,8 @@ class BuddyOf(Problem[Block]):
 
     def ask(self, state: Block) -> str:
         """Name the block."""
-        size = 1 << state.order
-        return f"A block of {size} pages (order {state.order}) starts at page {state.pfn}. Where does its buddy start?"
+        size = pages(state.order)
+        return f"A block of {size} (order {state.order}) starts at page {state.pfn}. Where does its buddy start?"
 
     def answer(self, state: Block) -> int:
         """Flip the bit of the order."""
@@ -96,7 +99,7 @@ class SplitPath(Problem[Block]):
     def ask(self, state: Block) -> str:
         """Say what is free and what is wanted."""
         return (
-            f"{1 << state.order} pages are wanted (order {state.order}). All lists are empty but that of order "
+            f"Wanted: {pages(state.order)} (order {state.order}). All lists are empty but that of order "
             f"{state.pfn}, which holds one block. Which orders have a free block afterwards?"
         )
 
@@ -127,8 +130,7 @@ class SplitPath(Problem[Block]):
     def solve(self, state: Block) -> str:
         """Cut by cut."""
         cuts = [
-            f"order {order}: one half of {1 << order - 1} pages goes back"
-            for order in range(state.pfn, state.order, -1)
+            f"order {order}: one half, {pages(order - 1)}, goes back" for order in range(state.pfn, state.order, -1)
         ]
         return "; ".join(cuts) + "." if cuts else "The block fits exactly: nothing is cut, nothing goes back."
 

@@ -146,8 +146,8 @@ class EnoughLeft(Problem[Marks]):
         """State the figures."""
         return (
             f"A zone has {state.free} free pages, its low watermark is {state.low}, and {state.reserve} pages are kept "
-            f"back from requests of this kind. Large blocks are plenty. {1 << state.order} pages are wanted "
-            f"(order {state.order}). Is this zone used?"
+            f"back from requests of this kind. Large blocks are plenty. Wanted: a block of order "
+            f"{state.order}, {1 << state.order} page{'s' * (state.order > 0)}. Is this zone used?"
         )
 
     def answer(self, state: Marks) -> str:
