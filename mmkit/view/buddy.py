@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from matplotlib.lines import Line2D
 
 from mmkit.model import trace
@@ -22,7 +20,7 @@ from mmkit.view.words import in_words
 
 __all__ = [
     "BuddyPicture", "FreeLists", "FreeStrip", "SplitMerge", "alt_buddy", "alt_free_lists", "alt_free_strip",
-    "alt_split_merge", "span_around", "span_of_request",
+    "alt_split_merge", "span_around",
 ]  # fmt: skip
 
 _LEFT, _RIGHT, _COUNT, _TYPES = 104, 700, 752, 762
@@ -231,20 +229,4 @@ def span_around(snapshot: BuddySnapshot, event: trace.Event | None, blocks: int 
     if at is None or end - start <= wide:
         return start, end
     first = at[0] // wide * wide
-    return max(start, first), min(end, first + wide)
-
-
-def span_of_request(snapshot: BuddySnapshot, events: Sequence[trace.Event | None]) -> tuple[int, int]:
-    """Return the pages to zoom to for all steps of one request: an aligned range with four times the largest block."""
-    blocks = [
-        block for event in events for found in [_touched(event)] for block in (*found[0], *found[1], found[2]) if block
-    ]
-    start, end = span_of(snapshot)
-    if not blocks:
-        return start, end
-    first, last = min(pfn for pfn, _ in blocks), max(pfn + (1 << order) for pfn, order in blocks)
-    wide = max(64, 4 << max(order for _, order in blocks))
-    while first // wide != (last - 1) // wide:
-        wide *= 2
-    first = first // wide * wide
     return max(start, first), min(end, first + wide)
