@@ -87,7 +87,7 @@ class PhysicalMemory:
         """All zones, empty ones included, node by node in ascending order."""
         self.nodes = tuple(dict.fromkeys(zone.node for zone in zones))
         self._keeper = PageKeeper(arch, zones)
-        self._requests: dict[tuple[Any, int], Request] = {}
+        self._requests: dict[tuple[type, int | str | None, int], Request] = {}
         ranges = sorted((start, end, zone) for zone in zones if zone.buddy for start, end in zone.span.ranges)
         self._range_starts = [start for start, _, _ in ranges]
         self._ranges = ranges
@@ -309,9 +309,10 @@ class PhysicalMemory:
         return node
 
     def _request(self, gfp: int | str, node: int) -> Request:
-        request = self._requests.get((gfp, node))
+        key = (type(gfp), gfp if isinstance(gfp, (int, str)) else None, node)
+        request = self._requests.get(key)
         if request is None:
-            request = self._requests[gfp, node] = self._make_request(check_gfp(gfp), node)
+            request = self._requests[key] = self._make_request(check_gfp(gfp), node)
         return request
 
     def _make_request(self, gfp: Gfp, node: int) -> Request:

@@ -198,6 +198,7 @@ class Zone:
         """Return the zone's state; without ``frames`` it lacks ``buddy``, and is small however large the zone is."""
         tuned = self._kernel != "6.1"
         buddy, pcp = self.buddy, tuple(lists.snapshot() for lists in self.pcp)
+        counts = buddy.counts() if buddy else ()  # in the middle of a step free_pages is not up to date
         return ZoneSnapshot(
             node=self.node,
             name=self.name,
@@ -205,14 +206,14 @@ class Zone:
             spanned=self.spanned_pages,
             present=self.present_pages,
             managed=self.managed_pages,
-            free=buddy.free_pages if buddy else 0,
+            free=sum(count << order for order, count in enumerate(counts)),
             min=self.watermarks.min,
             low=self.watermarks.low,
             high=self.watermarks.high,
             promo=self.watermarks.promo if tuned else None,
             protection=self.lowmem_reserve,
             pcp=pcp if frames else tuple(map(_without_lists, pcp)),
-            counts=tuple(buddy.counts()) if buddy else None,
+            counts=counts if buddy else None,
             buddy=buddy.snapshot() if buddy and frames else None,
             reserved=self.reserved,
             below_high=self.below_high,
