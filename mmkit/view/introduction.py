@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmkit.model.snapshot import Journey, ZoneSnapshot
+from mmkit.model.snapshot import FrameUse, Journey, ZoneSnapshot
 from mmkit.units import format_address, format_size
 from mmkit.view import ink
 from mmkit.view.artist import Box, Boxes
@@ -75,7 +75,7 @@ class JourneyPicture(Picture):
         self._badge.set(str(journey.source))
         bands = _bands(journey)
         owner = journey.owner
-        boxes = [(_KERNEL, ink.FIELD), (_GAP, ink.USE_INKS[0]), (_USER, ink.CLEAR_BIT)]
+        boxes = [(_KERNEL, ink.FIELD), (_GAP, ink.USE_INKS[FrameUse.HOLE]), (_USER, ink.CLEAR_BIT)]
         boxes += [(band, ink.CLEAR_BIT) for band in bands]
         boxes += self._marks(journey, bands)
         self._boxes.put([box for box, _ in boxes], [one for _, one in boxes], [ink.LINE] * len(boxes))
