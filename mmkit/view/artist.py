@@ -63,6 +63,7 @@ def sprite(text: str, pixels: float, colour: str = ink.TEXT, bold: bool = False,
     return Sprite(rgba, left, top, bottom, font.getlength(text))
 
 
+@lru_cache(maxsize=4096)
 def text_width(text: str, size: float = 12, bold: bool = False, mono: bool = False) -> float:
     """Return the width of ``text`` in CSS pixels."""
     return _font(size * 2, bold, mono).getlength(text) / 2
@@ -113,31 +114,14 @@ class Label(Artist):
         return Box((x + found.left) / 2, (baseline + found.top) / 2, right / 2, (baseline + found.bottom) / 2)
 
 
-# Colours of painted images: index 0 is transparent, ink i has its face at 1 + 2 i and its marks after it.
-_FIXED = (ink.TEXT, ink.LINE, ink.PAPER, ink.MUTED, ink.FAINT, ink.ALERT)
-
-
 @cache
-def _paint_indices() -> dict[str, int]:
-    colours = [*_FIXED, *(c for one in ink.INKS for c in (one.face, one.mark, one.edge))]
-    return {colour: 1 + number for number, colour in enumerate(dict.fromkeys(colours))}
+def word(colour: str) -> np.uint32:
+    """Return "#rrggbb" as one opaque pixel of Agg's buffer."""
+    red, green, blue = rgb(colour)
+    return np.uint32(0xFF000000 | blue << 16 | green << 8 | red)
 
 
-@cache
-def paint_rgba() -> NDArray[np.uint32]:
-    """RGBA word of each number of paint."""
-    table = np.zeros((256, 4), dtype=np.uint8)
-    for colour, index in _paint_indices().items():
-        table[index] = (*rgb(colour), 255)
-    return table.view("<u4")[:, 0]
-
-
-def paint(colour: str) -> int:
-    """Return the number of a colour of ``mmkit.view.ink`` in painted images."""
-    return _paint_indices()[colour]
-
-
-def _tile(one: Ink, scale: float) -> NDArray[np.uint8]:
+def _tile(one: Ink, scale: float) -> NDArray[np.uint32]:
     """The smallest square that, repeated, makes the ink's hatch."""
     step, thick = max(3, round(7 * scale)), max(1, round(1.2 * scale))
     y, x = np.mgrid[:step, :step]
@@ -146,57 +130,44 @@ def _tile(one: Ink, scale: float) -> NDArray[np.uint8]:
         "/": (x + y) % step < thick, "\\": (x - y) % step < thick,
         "x": ((x + y) % step < thick) | ((x - y) % step < thick),
     }[one.hatch]  # fmt: skip
-    return np.where(marked, np.uint8(paint(one.mark)), np.uint8(paint(one.face)))
+    return np.where(marked, word(one.mark), word(one.face))
 
 
-@lru_cache(maxsize=256)
-def sheet(one: Ink, rows: int, columns: int, scale: float) -> NDArray[np.uint8]:
-    """Return an area of ``one``'s face with its hatch, in numbers of paint."""
+@lru_cache(maxsize=128)
+def _sheet(one: Ink, rows: int, columns: int, scale: float) -> NDArray[np.uint32]:
     tile = _tile(one, scale)
-    return np.tile(tile, (-(-rows // len(tile)), -(-columns // len(tile))))[:rows, :columns]
+    return np.tile(tile, (-(-rows // len(tile)), -(-columns // len(tile))))
+
+
+def sheet(one: Ink, rows: int, columns: int, scale: float) -> NDArray[np.uint32]:
+    """Return an area of ``one``'s face with its hatch, as pixels; ``scale`` is device pixels per CSS pixel."""
+    # Rounded up, so that boxes of many sizes share few sheets.
+    return _sheet(one, -(-rows // 64) * 64, -(-columns // 256) * 256, scale)[:rows, :columns]
 
 
 class Painted(Artist):
-    """An image over ``box`` whose pixels are device pixels: subclasses fill it with numbers of paint."""
+    """An artist that sets the device pixels within ``box`` itself: all opaque, so nothing needs to be blended."""
 
     def __init__(self, box: Sequence[float]) -> None:
         super().__init__()
         self.box = Box(*box)
         self.set_zorder(2)
-        self._kept: tuple[float, NDArray[np.uint32], bool] | None = None
 
-    def paint(self, scale: float, rows: int, columns: int) -> NDArray[np.uint8]:
-        """Return the image in numbers of paint, top row first."""
+    def paint(self, pixels: NDArray[np.uint32], scale: float) -> None:
+        """Set the pixels of the box, (rows, columns) with the top row first, a view of the picture's."""
         raise NotImplementedError
 
-    def render(self, scale: float, rows: int, columns: int) -> NDArray[np.uint32]:
-        """Return the image as one RGBA word a pixel, each opaque or 0, top row first."""
-        return paint_rgba().take(self.paint(scale, rows, columns))
-
-    def changed(self) -> None:
-        """Paint anew at the next drawing."""
-        self._kept = None
-
     def draw(self, renderer: Any) -> None:
-        """Paint if something changed, and copy into the picture."""
-        if not self.get_visible():
-            return
-        scale = renderer.dpi / DPI
-        left, top, right, bottom = (round(edge * scale) for edge in self.box)
-        if self._kept is None or self._kept[0] != scale:
-            words = self.render(scale, bottom - top, right - left)
-            self._kept = scale, words, bool(words.all())
-        # Straight into Agg's buffer: half-transparent pixels there are none, and blending takes ten times as long.
-        canvas = np.asarray(renderer.buffer_rgba()).view("<u4")[..., 0]
-        _, words, solid = self._kept
-        x, y = max(0, -left), max(0, -top)
-        below = canvas[top + y : bottom, left + x : right]
-        words = words[y : y + below.shape[0], x : x + below.shape[1]]
-        np.copyto(below, words, where=True if solid else words != 0)
+        """Paint straight into Agg's buffer."""
+        if self.get_visible():
+            scale = renderer.dpi / DPI
+            left, top, right, bottom = (max(0, round(edge * scale)) for edge in self.box)
+            canvas = np.asarray(renderer.buffer_rgba()).view("<u4")[..., 0]
+            self.paint(canvas[top:bottom, left:right], scale)
 
 
 class Boxes(Painted):
-    """Any number of hatched rectangles in one image.
+    """Any number of hatched rectangles, cut off at the edges of ``box``.
 
     ``boxes`` are rectangles in CSS pixels, ``inks`` one Ink each, ``edges`` one colour each (or "" for none).
     """
@@ -211,22 +182,14 @@ class Boxes(Painted):
         """Replace all rectangles."""
         self.boxes, self.inks = [Box(*one) for one in boxes], list(inks)
         self.edges = list(edges) if edges is not None else [one.edge for one in inks]
-        self.changed()
 
-    def paint(self, scale: float, rows: int, columns: int) -> NDArray[np.uint8]:
-        """Return the rectangles, later ones over earlier ones; none is thinner than a device pixel."""
-        image = np.zeros((rows, columns), dtype=np.uint8)
+    def paint(self, pixels: NDArray[np.uint32], scale: float) -> None:
+        """Set the pixels of the rectangles, later ones over earlier ones; none is thinner than a device pixel."""
         for (left, top, right, bottom), one, edge in zip(self.boxes, self.inks, self.edges, strict=True):
             x0, y0 = round((left - self.box.left) * scale), round((top - self.box.top) * scale)
             x1 = max(x0 + 1, round((right - self.box.left) * scale))
             y1 = max(y0 + 1, round((bottom - self.box.top) * scale))
-            _fill(image, x0, y0, x1, y1, sheet(one, rows, columns, scale), paint(edge) if edge else 0)
-        return image
-
-
-def _fill(image: NDArray[np.uint8], x0: int, y0: int, x1: int, y1: int, face: NDArray[np.uint8], edge: int) -> None:
-    x0, y0 = max(0, x0), max(0, y0)
-    image[y0:y1, x0:x1] = face[y0:y1, x0:x1]
-    if edge and x1 - x0 > 3 and y1 - y0 > 3:
-        image[y0:y1, [x0, x1 - 1]] = edge
-        image[[y0, y1 - 1], x0:x1] = edge
+            area = pixels[max(0, y0) : max(0, y1), max(0, x0) : max(0, x1)]
+            area[...] = sheet(one, area.shape[0], area.shape[1], scale)
+            if edge and x1 - x0 > 3 and y1 - y0 > 3 and area.size:
+                area[:, [0, -1]] = area[[0, -1]] = word(edge)

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from numpy.typing import NDArray
 
-from mmkit.view.artist import DPI, Box, Painted, paint, paint_rgba, sheet, sprite
+from mmkit.view.artist import DPI, Box, Painted, sheet, sprite, word
 from mmkit.view.ink import Ink
 
 _THINNEST = 2
@@ -26,8 +26,8 @@ def _tiles(inks: tuple[tuple[int, Ink], ...], rows: int, columns: int, scale: fl
     for value, one in inks:
         face = sheet(one, rows - gap, columns - gap, scale if min(rows, columns) >= 12 * scale else scale / 2)
         if min(rows, columns) < 5 * scale:
-            face = np.full_like(face, paint(one.face))
-        tiles[value, : rows - gap, : columns - gap] = paint_rgba().take(face)
+            face = np.full_like(face, word(one.face))
+        tiles[value, : rows - gap, : columns - gap] = face
         if one.letter and min(rows, columns * 1.2) >= 11 * scale:
             _stamp(tiles[value], one, min(rows * 0.62, columns * 0.75, 15 * scale))
     return tiles
@@ -52,6 +52,7 @@ class Cells(Painted):
         self._inks = tuple((int(value), one) for value, one in inks.items())
         self._words: NDArray[np.uint32] | None = None
         self._pending: tuple[int, int] | None = None
+        self._solid = False
 
     def put(self, values: NDArray[np.uint8], box: Sequence[float], dirty: tuple[int, int] | None = None) -> None:
         """Show ``values``, (rows, columns); ``dirty`` are the first and last row that changed, if that is known."""
@@ -60,18 +61,18 @@ class Cells(Painted):
         elif self._pending:
             dirty = min(dirty[0], self._pending[0]), max(dirty[1], self._pending[1])
         self.values, self.box, self._pending = values, Box(*box), dirty
-        self.changed()
 
-    def render(self, scale: float, rows: int, columns: int) -> NDArray[np.uint32]:
-        """Return the image; cells are whole device pixels, so the box should be a multiple of the grid."""
-        high, wide = rows // len(self.values), columns // self.values.shape[1]
-        if self._words is None or self._words.shape != (rows, columns):
-            self._words = np.zeros((rows, columns), dtype=np.uint32)
+    def paint(self, pixels: NDArray[np.uint32], scale: float) -> None:
+        """Set the pixels of the cells; these are whole device pixels, so the box should be a multiple of the grid."""
+        high, wide = pixels.shape[0] // len(self.values), pixels.shape[1] // self.values.shape[1]
+        if self._words is None or self._words.shape != pixels.shape:
+            self._words = np.zeros(pixels.shape, dtype=np.uint32)
             self._pending = 0, len(self.values) - 1
         if self._pending is not None:
             self._render_rows(self._words, self._pending, _tiles(self._inks, high, wide, scale))
             self._pending = None
-        return self._words
+            self._solid = bool(self._words.all())
+        np.copyto(pixels, self._words, where=True if self._solid else self._words != 0)
 
     def _render_rows(self, words: NDArray[np.uint32], dirty: tuple[int, int], tiles: NDArray[np.uint32]) -> None:
         part = self.values[dirty[0] : dirty[1] + 1]
@@ -104,23 +105,20 @@ class Lanes(Painted):
     def put(self, lanes: Sequence[tuple[float, float]], runs: Sequence[Sequence[Run]], span: tuple[int, int]) -> None:
         """Show boxes between the pfns of ``span``."""
         self.lanes, self.runs, self.span = list(lanes), [list(run) for run in runs], span
-        self.changed()
 
     def x(self, pfn: float) -> float:
         """Return where a pfn is drawn, in CSS pixels."""
         start, end = self.span
         return self.box.left + (self.box.right - self.box.left) * (pfn - start) / (end - start)
 
-    def paint(self, scale: float, rows: int, columns: int) -> NDArray[np.uint8]:
-        """Return all lanes."""
-        image = np.zeros((rows, columns), dtype=np.uint8)
+    def paint(self, pixels: NDArray[np.uint32], scale: float) -> None:
+        """Set the pixels of all boxes."""
         for (top, bottom), runs in zip(self.lanes, self.runs, strict=True):
             y0, y1 = round((top - self.box.top) * scale), round((bottom - self.box.top) * scale)
             for run in runs:
-                self._paint_run(image[y0:y1], run, scale)
-        return image
+                self._paint_run(pixels[y0:y1], run, scale)
 
-    def _paint_run(self, band: NDArray[np.uint8], run: Run, scale: float) -> None:
+    def _paint_run(self, band: NDArray[np.uint32], run: Run, scale: float) -> None:
         rows, columns = band.shape
         start, end = self.span
         inside = (run.end > start) & (run.start < end)
@@ -129,7 +127,7 @@ class Lanes(Painted):
         wide = x1 - x0
         covered = np.repeat(x0 - np.cumsum(wide) + wide, wide) + np.arange(wide.sum())
         band[:, covered] = sheet(run.ink, rows, columns, scale)[:, covered]
-        edge, thin = paint(run.ink.edge), wide < 4
+        edge, thin = word(run.ink.edge), wide < 4
         band[:, covered[np.repeat(thin, wide)]] = edge
         band[:, x0] = band[:, x1 - 1] = edge
         band[0, covered] = band[-1, covered] = edge
