@@ -25,6 +25,30 @@ def row(*parts: widgets.Widget) -> widgets.HBox:
     return widgets.HBox(parts, layout=look)
 
 
+class Number(widgets.HBox):
+    """A whole number: a box that bears the name and, beside it, a slider, for which Chromium knows no name."""
+
+    def __init__(self, name: str, low: int, high: int, value: int, tooltip: str = "") -> None:
+        self.box = widgets.BoundedIntText(
+            value, min=low, max=high, description=name, tooltip=tooltip, style={"description_width": "initial"},
+            layout=widgets.Layout(width="8em"),
+        )  # fmt: skip
+        self.slider = widgets.IntSlider(
+            value, min=low, max=high, readout=False, layout=widgets.Layout(width="11em", margin="0 8px")
+        )
+        widgets.link((self.slider, "value"), (self.box, "value"))
+        super().__init__((self.box, self.slider), layout=widgets.Layout(align_items="center", overflow="visible"))
+
+    @property
+    def value(self) -> int:
+        """The number."""
+        return int(self.box.value)
+
+    @value.setter
+    def value(self, number: int) -> None:
+        self.box.value = number
+
+
 class Bar(widgets.HBox):
     """The controls that move along a timeline; ``lab`` has a method for each of them.
 

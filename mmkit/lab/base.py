@@ -133,6 +133,11 @@ class Lab(widgets.VBox):
         self.bar.follow(self.timeline.index, len(self.timeline) - 1)
         self.say(self.where() + more)
 
+    def redraw(self) -> None:
+        """Draw the step shown once more, since the way to look at it has changed."""
+        self.draw(self.timeline.current)
+        self.image.value = self.picture_html()
+
     def where(self) -> str:
         """Return in words which step is shown."""
         timeline, entry = self.timeline, self.timeline.current
@@ -142,7 +147,7 @@ class Lab(widgets.VBox):
         nr_steps = timeline.ends[entry.operation] - start
         step = f", step {timeline.index - start} of {nr_steps}" if nr_steps > 1 else ""
         what = f": {entry.label}" if entry.label != timeline.title else ""
-        return f"{entry.operation}. {_sentence(timeline.title)[:-1]}{step}{what}."
+        return f"{entry.operation}. {_sentence(timeline.title)[:-1]}{step}{what}".removesuffix(".") + "."
 
     def say(self, words: str, kind: str = "") -> None:
         """Put words on the status line; ``kind`` is "", "refused" or "mistake"."""

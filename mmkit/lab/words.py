@@ -1,61 +1,41 @@
-"""What the models' events mean, in words for the status line."""
+"""What the models' events mean, in words for the status line: those of the views, and what happens to one page."""
 
 from __future__ import annotations
 
 from mmkit.model import trace
-from mmkit.model.migratetype import MigrateType
-
-
-def pages(order: int) -> str:
-    """Return "1 page" or "2^order pages"."""
-    return "1 page" if order == 0 else f"{1 << order} pages"
-
-
-def _kind(migratetype: int) -> str:
-    return MigrateType(migratetype).title.lower()
+from mmkit.model.pageflags import PageFlags
+from mmkit.view.words import in_words
 
 
 def describe(event: trace.Event) -> str:
-    """Return ``event`` as a clause: "cut 1024 pages at pfn 0 into two of 512; ..."."""
-    match event:
-        case trace.Take():
-            kind = _kind(event.migratetype)
-            return f"take {pages(event.order)} at pfn {event.pfn} off the {kind} list of order {event.order}"
-        case trace.Split():
-            half = event.order - 1
-            return (
-                f"cut {pages(event.order)} at pfn {event.pfn} into two of {1 << half}; the upper half, "
-                f"pfn {event.buddy_pfn}, goes to the head of the list of order {half}"
-            )
-        case trace.Merge():
-            whole = min(event.pfn, event.buddy_pfn)
-            return (
-                f"{pages(event.order)} at pfn {event.pfn} and the free buddy at pfn {event.buddy_pfn} "
-                f"become {pages(event.order + 1)} at pfn {whole}"
-            )
-        case trace.Put():
-            end, kind = "tail" if event.tail else "head", _kind(event.migratetype)
-            return f"{pages(event.order)} at pfn {event.pfn} go to the {end} of the {kind} list of order {event.order}"
-    return _describe_kernel(event)
+    """Return one sentence that says what ``event`` does.
+
+    >>> describe(trace.PageMapcount(pfn=1, mapcount=0, val=1))
+    'One more page table entry maps the page: _mapcount is now 0.'
+    """
+    return in_words(event) or _of_page(event) or str(event)
 
 
-def _describe_kernel(event: trace.Event) -> str:
+def _of_page(event: trace.Event) -> str:
     match event:
-        case trace.MmPageAlloc() if event.pfn is None:
-            return f"no block of {pages(event.order)} is left: the request fails"
-        case trace.MmPageAlloc():
-            return f"hand out {pages(event.order)} at pfn {event.pfn}"
-        case trace.MmPageFree():
-            return f"give back {pages(event.order)} at pfn {event.pfn}"
-        case trace.MmPageAllocZoneLocked():
-            why = " to refill a per-CPU list" if event.percpu_refill else ""
-            return f"take {pages(event.order)} at pfn {event.pfn} from the buddy lists{why}"
-        case trace.MmPagePcpuDrain():
-            return f"{pages(event.order)} at pfn {event.pfn} go from a per-CPU list back to the buddy lists"
-        case trace.MmPageAllocExtfrag():
-            change = "; the whole pageblock changes its type" if event.change_ownership else ""
-            return (
-                f"the {_kind(event.alloc_migratetype)} lists have nothing: fall back to a "
-                f"{_kind(event.fallback_migratetype)} block of {pages(event.fallback_order)} at pfn {event.pfn}{change}"
-            )
-    return str(event)
+        case trace.PageRefSet():
+            return f"The allocator hands the page out: _refcount is now {event.count}."
+        case trace.PageRefMod():
+            return f"A reference is taken: _refcount is now {event.count}."
+        case trace.PageRefModAndTest(ret=True):
+            return "The last reference is dropped: the page is free, _refcount is now 0."
+        case trace.PageRefModAndTest():
+            return f"A reference is dropped: _refcount is now {event.count}."
+        case trace.PageMapcount(val=1):
+            return f"One more page table entry maps the page: _mapcount is now {event.mapcount}."
+        case trace.PageMapcount():
+            return f"A page table entry is removed: _mapcount is now {event.mapcount}."
+        case trace.PageFlagsChange():
+            changes = [(verb, PageFlags(bits).names) for verb, bits in _flag_changes(event) if bits]
+            told = " and ".join(f"{verb} {', '.join(names)}" for verb, names in changes)
+            return f"Flags: {told}."
+    return ""
+
+
+def _flag_changes(event: trace.PageFlagsChange) -> tuple[tuple[str, int], tuple[str, int]]:
+    return ("set", event.new & ~event.old), ("clear", event.old & ~event.new)

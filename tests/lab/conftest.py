@@ -55,7 +55,7 @@ class Checks:
         assert lab.picture.alt
         assert repr(lab) == f"{type(lab).__name__}: {lab.message} {lab.alt}"
         assert "\n" not in repr(lab)
-        assert " at 0x" not in repr(lab).replace("address 0x", "")
+        assert " object at 0x" not in repr(lab)
 
     @staticmethod
     def named(lab: Lab) -> None:

@@ -93,8 +93,10 @@ def test_it_starts(lab, checks):
 
 def test_every_event_is_a_step(lab, checks):
     assert lab.add(3) == 3
-    assert [entry.label for entry in lab.timeline.entries[1:]] == [f"give back 1 page at pfn {n}" for n in (1, 2, 3)]
-    assert lab.message == "1. Add 3, step 3 of 3: give back 1 page at pfn 3."
+    assert [entry.label for entry in lab.timeline.entries[1:]] == [
+        f"Given back: order 0 at 0x{n}, 1 page." for n in (1, 2, 3)
+    ]
+    assert lab.message == "1. Add 3, step 3 of 3: Given back: order 0 at 0x3, 1 page."
     checks.consistent(lab)
 
 
@@ -271,7 +273,7 @@ def test_a_flipbook_has_every_step_and_leaves_the_lab_alone(lab, checks):
     assert checks.frozen(lab) == before
     alts = [re.search('alt="([^"]*)"', child.value)[1] for child in book.stack.children]
     assert alts == [f"The count is &quot;{number}&quot;." for number in range(4)]
-    assert "[3] 2. Add 1: give back 1 page at pfn 3." in repr(book)
+    assert "[3] 2. Add 1: Given back: order 0 at 0x3, 1 page." in repr(book)
     assert "application/vnd.jupyter.widget-view+json" in book._repr_mimebundle_()
     assert "&quot;3&quot;" in book._repr_mimebundle_()["text/html"]
 
