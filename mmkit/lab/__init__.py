@@ -6,17 +6,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mmkit.lab.buddy import BuddyLab
     from mmkit.lab.introduction import IntroductionLab
     from mmkit.lab.machine import MachineLab
     from mmkit.lab.problem import ProblemLab
 
 _HOMES = {
+    "BuddyLab": "mmkit.lab.buddy",
     "IntroductionLab": "mmkit.lab.introduction",
     "MachineLab": "mmkit.lab.machine",
     "ProblemLab": "mmkit.lab.problem",
 }
 
-__all__ = ["IntroductionLab", "MachineLab", "ProblemLab"]
+__all__ = ["BuddyLab", "IntroductionLab", "MachineLab", "ProblemLab"]
 
 
 def __getattr__(name: str) -> Any:
