@@ -50,12 +50,10 @@ class LabPage:
         """The box for a number or a text of that name."""
         return self.node.get_by_label(name, exact=True).and_(self.node.locator("input[type=text], input[type=number]"))
 
-    def slider(self, name: str = "") -> Locator:
-        """The handle of the slider with that description; of the timeline's, which has none, if not named."""
-        sliders = self.node.locator(".widget-slider")
-        label = self.notebook.page.locator(".widget-label", has_text=name)
-        chosen = sliders.filter(has=label) if name else self.node.locator(".widget-hbox .widget-slider").last
-        return chosen.locator(".noUi-handle")
+    def slider(self, name: str = "Step") -> Locator:
+        """The handle of the slider that stands beside the box of that name."""
+        row = self.box(name).locator("xpath=ancestor::*[contains(@class, 'widget-hbox')][1]")
+        return row.locator(".noUi-handle").first
 
     @property
     def alts(self) -> list[str]:

@@ -1,0 +1,61 @@
+"""Make the README's pictures from the real labs, in a real JupyterLab, and put what they show into its alt texts.
+
+make pictures
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.browser.chromium import Chromium
+from tests.browser.lab_page import LabPage
+from tests.browser.notebook import Notebook
+from tests.browser.server import JupyterLab
+
+ROOT = Path(__file__).parents[1]
+PICTURES = {
+    "buddy": "from mmkit.lab import BuddyLab\nlab = BuddyLab(start='notes')\nlab.alloc(order=8)\nlab.back()\nlab",
+    "zone": "from mmkit.lab import ZoneLab\nZoneLab()",
+    "page": "from mmkit.lab import PageLab\nPageLab()",
+}
+SCALE = 1.5
+MARGIN = "background: white; padding: 12px; width: max-content"
+
+
+def take(root: Path, server: JupyterLab, chromium: Chromium, name: str, code: str) -> str:
+    """Show a lab, take its picture, and return in words what it shows."""
+    cells = [nbformat.v4.new_code_cell(code)]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), root / f"{name}.ipynb")
+    notebook = Notebook(*chromium.page(SCALE), server, f"{name}.ipynb")
+    notebook.run_all()
+    if problems := notebook.problems():
+        raise RuntimeError(f"{name}: {problems}")
+    lab = LabPage(notebook)
+    lab.node.evaluate("(node, look) => { node.style.cssText += look; }", MARGIN)
+    lab.node.screenshot(path=ROOT / ".readme" / f"{name}.png")
+    words = " ".join([lab.said, *lab.alts])
+    notebook.close()
+    return re.sub(r"[\[\]]", "", words)
+
+
+def main() -> None:
+    """Take all pictures and write their words into the README."""
+    (ROOT / ".readme").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as root, JupyterLab(Path(root)) as server, Chromium() as chromium:
+        words = {name: take(Path(root), server, chromium, name, code) for name, code in PICTURES.items()}
+    readme = ROOT / "README.md"
+    picture = r"!\[[^\]]*\]\(\.readme/(\w+)\.png\)"
+    readme.write_text(
+        re.sub(picture, lambda found: f"![{words[found[1]]}](.readme/{found[1]}.png)", readme.read_text())
+    )
+
+
+if __name__ == "__main__":
+    main()
