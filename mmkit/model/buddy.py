@@ -12,8 +12,6 @@ block looks likely to merge again soon. Both cost a step per order, however larg
 
 from __future__ import annotations
 
-from typing import NoReturn
-
 from mmkit.errors import OutOfMemory
 from mmkit.model.badfree import enclosing_block, why_not_freed
 from mmkit.model.fallback import Fallback, fall_back_6_1, fall_back_6_18
@@ -93,7 +91,7 @@ class BuddyAllocator(FreeArea):
         try:
             heads, tails, taken, halves, larger = self._requests[migratetype][order]
         except (KeyError, TypeError):
-            self._refuse(order, migratetype)
+            raise self._refusal(order, migratetype) from None
         while not heads:
             if tails:
                 turn_round(heads, tails)
@@ -115,14 +113,14 @@ class BuddyAllocator(FreeArea):
         state[pfn] = taken
         return pfn
 
-    def _refuse(self, order: int, migratetype: int) -> NoReturn:
+    def _refusal(self, order: int, migratetype: int) -> Exception:
         if not isinstance(order, int) or not isinstance(migratetype, int):
-            raise TypeError(f"order and migratetype are whole numbers, not {order!r} and {migratetype!r}")
+            return TypeError(f"order and migratetype are whole numbers, not {order!r} and {migratetype!r}")
         if order not in range(self.max_order + 1):
-            raise ValueError(f"order is {order}, must be one of 0 to {self.max_order}")
+            return ValueError(f"order is {order}, must be one of 0 to {self.max_order}")
         if migratetype == MigrateType.ISOLATE:
-            raise ValueError("migratetype is Isolate: its blocks are kept from being allocated")
-        raise ValueError(f"migratetype is {migratetype}, must be one of 0 to {NR_MIGRATETYPES - 2}")
+            return ValueError("migratetype is Isolate: its blocks are kept from being allocated")
+        return ValueError(f"migratetype is {migratetype}, must be one of 0 to {NR_MIGRATETYPES - 2}")
 
     def _fall_back(self, order: int, migratetype: int, nofragment: bool) -> Fallback:
         """Return what other lists had; those of ``listed`` have a block now. Raises OutOfMemory if there is none."""

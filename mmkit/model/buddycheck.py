@@ -80,8 +80,9 @@ def _check_cover(area: FreeArea, states: Bytes, first: int) -> None:
     kinds = states[starts] >> 4 & 7
     if len(starts) and (int(orders.max()) > area.max_order or int(kinds.max()) >= NR_MIGRATETYPES):
         raise _broken("every block has an order and a type that there are", f"page {first + int(starts[0])} or a later")
-    if np.any(starts + first & (1 << orders) - 1):
-        raise _broken("blocks are aligned to their size", "an allocated block is not")
+    misaligned = starts[starts + first & (1 << orders) - 1 != 0]
+    if len(misaligned):
+        raise _broken("blocks are aligned to their size", f"page {first + int(misaligned[0])}")
     cover = ((states == HOLE) | (states == UNKNOWN)).astype(np.int32)
     change = np.zeros(len(states) + (1 << area.max_order) + 1, np.int32)
     np.add.at(change, starts, 1)

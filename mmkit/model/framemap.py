@@ -45,7 +45,7 @@ def frame_map(snapshot: BuddySnapshot) -> FrameMap:
 
 def _paint_allocated(frames: npt.NDArray[np.uint8], codes: npt.NDArray[np.uint8], offset: int, max_order: int) -> None:
     """Paint unknown pages and allocated blocks; ``codes[i]`` belongs to ``frames[offset + i]``."""
-    np.copyto(frames[offset : offset + len(codes)], FrameUse.OTHER, where=codes == 0xFF)
+    frames[offset : offset + len(codes)][codes == 0xFF] = FrameUse.OTHER
     starts = np.flatnonzero((codes & 0x80 != 0) & (codes != 0xFF))
     orders, uses = codes[starts] & 0x0F, _USE_OF_CODE[codes[starts]]
     for order in range(max_order + 1):

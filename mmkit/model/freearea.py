@@ -22,6 +22,7 @@ from mmkit.model.trace import Trace
 
 KERNELS = ("6.18", "6.1")
 MAX_MAX_ORDER = 14
+MAX_PFN = 1 << 32  # 16 TiB
 
 # A snapshot keeps the first bytes of allocated blocks and the pages of unknown use; back in an area, the rest is
 # inside of something until the free lists say otherwise.
@@ -239,6 +240,9 @@ class FreeArea:
             if snapshot.allocated.count(0, start - self.start_pfn, end - self.start_pfn) < end - start:
                 raise InvariantError(f"nothing is allocated in a hole, but something is in [{start}, {end})")
             self.state[start:end] = bytes([HOLE]) * (end - start)
+        shape = [len(lists) for lists in snapshot.free_lists]
+        if shape != [NR_MIGRATETYPES] * (self.max_order + 1):
+            raise InvariantError("a snapshot has a list for every order and type")
         self.lists.load(snapshot.free_lists)
         self._free_pages = None
         for order, lists in enumerate(snapshot.free_lists):
@@ -255,6 +259,8 @@ def _check_sizes(sizes: dict[str, int]) -> None:
             raise TypeError(f"{name} is a whole number, not {size!r}")
         if size < least:
             raise ValueError(f"{name} is {size}, must be at least {least}")
+    if sizes["start_pfn"] + sizes["nr_pages"] > MAX_PFN:
+        raise ValueError(f"page frame numbers end at {MAX_PFN}, not at {sizes['start_pfn'] + sizes['nr_pages']}")
     if sizes["max_order"] > MAX_MAX_ORDER:
         raise ValueError(f"max_order is {sizes['max_order']}, must be at most {MAX_MAX_ORDER}")
 
