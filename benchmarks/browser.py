@@ -33,7 +33,7 @@ class Slider:
 
     notebook: Notebook
     box: str
-    """The class of the widget that holds both."""
+    """The class of the widget that holds both; of several sliders, the last is meant."""
     picture: str
     """Where in the box the change shows."""
     times: list[float] = field(default_factory=list)
@@ -42,7 +42,7 @@ class Slider:
         """Run a script of the probe on this slider's handle."""
         page = self.notebook.page
         page.locator(f".{self.box} {self.picture}").first.evaluate("element => mmkitProbe.watch(element)")
-        handle = page.locator(f".{self.box} .noUi-handle").first
+        handle = page.locator(f".{self.box} .noUi-handle").last
         return handle.evaluate(f"(handle, given) => mmkitProbe.{script}", list(arguments))
 
     def step(self, key: str) -> str:
