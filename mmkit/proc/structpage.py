@@ -1,14 +1,14 @@
 """Recorded page frames: what ``/proc/kpageflags`` says of a frame, and the raw ``struct page`` the kernel keeps for it.
 
 The format is ours, one frame a line, numbers in hexadecimal, separated by tabs: pfn, kpageflags word, then the 64 bytes
-of ``struct page`` as eight words. Lines that start with "#" are remarks.
+of ``struct page`` as eight words. Lines before them that start with "#" are remarks; "# Linux RELEASE" names the kernel.
 """
 
 from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mmkit.errors import FormatError
 from mmkit.model.pagebytes import page_from_bytes
@@ -52,6 +52,8 @@ def parse(text: str, source: Source = RECORDING) -> PageFrames:
     for line_no, line in enumerate(lines, 1):
         if line.startswith("#") and not frames:
             remarks.append(line)
+            kernel = re.match(r"# Linux (\S+)", line)
+            source = replace(source, kernel=kernel[1]) if kernel else source
         elif _LINE.fullmatch(line):
             pfn, kpageflags, *words = (int(word, 16) for word in line.split("\t"))
             frames.append(PageFrame(pfn, kpageflags, tuple(words), source))
