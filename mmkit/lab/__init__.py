@@ -10,15 +10,17 @@ if TYPE_CHECKING:
     from mmkit.lab.introduction import IntroductionLab
     from mmkit.lab.machine import MachineLab
     from mmkit.lab.problem import ProblemLab
+    from mmkit.lab.zone import ZoneLab
 
 _HOMES = {
     "BuddyLab": "mmkit.lab.buddy",
     "IntroductionLab": "mmkit.lab.introduction",
     "MachineLab": "mmkit.lab.machine",
     "ProblemLab": "mmkit.lab.problem",
+    "ZoneLab": "mmkit.lab.zone",
 }
 
-__all__ = ["BuddyLab", "IntroductionLab", "MachineLab", "ProblemLab"]
+__all__ = ["BuddyLab", "IntroductionLab", "MachineLab", "ProblemLab", "ZoneLab"]
 
 
 def __getattr__(name: str) -> Any:

@@ -93,11 +93,14 @@ class Lab(widgets.VBox):
         self.timeline: Timeline[Any] = Timeline(self.snapshot_of(model), label)
         self.show()
 
-    def act(self, title: str, do: Callable[[Any], Any], *, told: Callable[[Any], str] | None = None) -> Any:
+    def act(
+        self, title: str, do: Callable[[Any], Any], *, told: Callable[[Any], str] | None = None, instead_of: str = "\0"
+    ) -> Any:
         """Let ``do(model)`` happen and put it on the timeline; returns what it returns.
 
         The model continues from the end of the operation shown. If ``do`` raises, even halfway, nothing has changed.
-        ``told`` makes the last step's words from the result.
+        ``told`` makes the last step's words from the result. An operation at the end of the timeline whose title starts
+        with ``instead_of`` is replaced.
         """
         self.bar.run(False)
         settled = self.timeline.settled.snapshot
@@ -116,7 +119,10 @@ class Lab(widgets.VBox):
         end = self.snapshot_of(model)
         if not steps or steps[-1][1] != end or told:
             steps.append((told(result) if told else title, end, None))
-        dropped = self.timeline.record(title, steps)
+        replaced = self.timeline.at_end and self.timeline.title.startswith(instead_of)
+        if replaced:
+            self.timeline.undo()
+        dropped = self.timeline.record(title, steps) - replaced
         self.model = model
         self.show(f" This replaces {dropped} undone operation{'s' * (dropped > 1)}." if dropped else "")
         return result

@@ -39,7 +39,7 @@ class Checks:
         assert lab.message.endswith("Nothing has changed.")
         assert "✘" in lab.status.value
         for word in words:
-            assert word in lab.message
+            assert word.lower() in lab.message.lower()
 
     @staticmethod
     def consistent(lab: Lab) -> None:
