@@ -1,7 +1,7 @@
 """Recorded page frames: what ``/proc/kpageflags`` says of a frame, and the raw ``struct page`` the kernel keeps for it.
 
 The format is ours, one frame a line, numbers in hexadecimal, separated by tabs: pfn, kpageflags word, then the 64 bytes
-of ``struct page`` as eight words. Lines before them that start with "#" are remarks; "# Linux RELEASE" names the kernel.
+of ``struct page`` as eight words. Lines before that start with "#" are remarks; "# Linux RELEASE" tells the kernel.
 """
 
 from __future__ import annotations

@@ -11,11 +11,12 @@ from mmkit.view.pagewords import (
     change_words,
     field_value,
     field_words,
+    lru_words,
     mapping_lines,
     set_words,
     state_words,
     virtual_line,
-)
+)  # fmt: skip
 from mmkit.view.picture import MARGIN, Picture
 
 _HEAD = 40
@@ -36,8 +37,8 @@ def alt_mapping(snapshot: PageSnapshot) -> str:
 
 def alt_struct(snapshot: PageSnapshot) -> str:
     """Name the value of every field, now and then."""
-    now = ("lru.next", "lru.prev", "index", "private", "_mapcount", "_refcount")
-    fields = ", ".join(f"{name} {field_value(snapshot, name)}" for name in now)
+    now = ("index", "private", "_mapcount", "_refcount")
+    fields = ", ".join([lru_words(snapshot), *(f"{name} {field_value(snapshot, name)}" for name in now)])
     then = f"The textbook's has _count {field_value(snapshot, '_count')} and a field virtual"
     return f"struct page today: {fields}. {then}. {virtual_line(snapshot)}."
 

@@ -246,7 +246,8 @@ class StructPanel:
     def put(self, snapshot: PageSnapshot, before: PageSnapshot) -> None:
         """Show the fields of a page and what has changed since ``before``."""
         for (column, name), label in self.values.items():
-            label.set(field_value(snapshot, name, then=column == 1))
+            text = field_value(snapshot, name, then=column == 1)
+            label.set(text, size=11 if len(text) < 18 or name != "_mapcount" else 10)
         both = [(column, member) for column, members in enumerate((self.now, self.then)) for member in members]
         self.outlines.put([self.cell(*one) for one in both if _value(snapshot, *one) != _value(before, *one)])
         self._note.set(virtual_line(snapshot))

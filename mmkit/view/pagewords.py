@@ -127,7 +127,7 @@ def _counted(value: int | None) -> str:
 
 def _type_or_mapcount(snapshot: PageSnapshot) -> str:
     if snapshot.page_type is not None:
-        return f"{snapshot.page_type.name} {snapshot.type_word:#x}"
+        return f"{snapshot.page_type.name} {snapshot.page_type.value:#x}"
     return _mapcount(snapshot)
 
 
