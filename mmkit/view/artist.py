@@ -107,6 +107,11 @@ class Label(Artist):
         gc.restore()
 
     @property
+    def texts(self) -> list[tuple[str, Box]]:
+        """The text and the rectangle that its ink fills, if it shows."""
+        return [(self.text, self.box)] if self.text and self.get_visible() else []
+
+    @property
     def box(self) -> Box:
         """The rectangle that the ink of the text fills, in CSS pixels."""
         found, x, baseline = self._placed(2)

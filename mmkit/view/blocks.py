@@ -12,6 +12,7 @@ from mmkit.model.snapshot import BuddySnapshot, FrameUse
 from mmkit.view import ink
 from mmkit.view.cells import Lanes, Run
 from mmkit.view.ink import Ink
+from mmkit.view.parts import Entry
 
 Letter = tuple[float, float, str, str]
 USED_INKS = {
@@ -21,6 +22,12 @@ USED_INKS = {
 }  # fmt: skip
 """Allocated blocks by the type they were allocated with."""
 _UNKNOWN = 0xFF
+FREE_LEGEND = [Entry(one, one.name.lower()) for one in list(ink.FREE_INKS.values())[:3]]
+USED_LEGEND = [
+    Entry(ink.USE_INKS[FrameUse.UNMOVABLE], "unmovable"), Entry(ink.USE_INKS[FrameUse.MOVABLE], "movable"),
+    Entry(ink.USE_INKS[FrameUse.RECLAIMABLE], "reclaimable"), Entry(ink.USE_INKS[FrameUse.OTHER], "not told"),
+    Entry(ink.USE_INKS[FrameUse.HOLE], "hole"),
+]  # fmt: skip
 LETTER_ROOM, PFN_ROOM = 13, 64
 
 

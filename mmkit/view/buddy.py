@@ -6,10 +6,10 @@ from matplotlib.lines import Line2D
 
 from mmkit.model import trace
 from mmkit.model.migratetype import MigrateType
-from mmkit.model.snapshot import BuddySnapshot, FrameUse
+from mmkit.model.snapshot import BuddySnapshot
 from mmkit.view import ink
 from mmkit.view.artist import Box, Boxes, text_width
-from mmkit.view.blocks import free_runs, letters_on, span_of, used_runs
+from mmkit.view.blocks import FREE_LEGEND, USED_LEGEND, free_runs, letters_on, span_of, used_runs
 from mmkit.view.cells import Lanes, Letters
 from mmkit.view.freelists import FreeLists, alt_free_lists
 from mmkit.view.parts import Entry, Ruler, legend_row, listed, outline_of, pages_size, plural, wrapped, write_lines
@@ -20,15 +20,11 @@ from mmkit.view.words import in_words
 
 __all__ = [
     "BuddyPicture", "FreeLists", "FreeStrip", "SplitMerge", "alt_buddy", "alt_free_lists", "alt_free_strip",
-    "alt_split_merge", "span_around",
+    "alt_split_merge",
 ]  # fmt: skip
 
 _LEFT, _RIGHT, _COUNT, _TYPES = 104, 700, 752, 762
 _TOP, _LEVELS = 92, 270
-_USED_NAMES = {
-    FrameUse.UNMOVABLE: "unmovable", FrameUse.MOVABLE: "movable", FrameUse.RECLAIMABLE: "reclaimable",
-    FrameUse.OTHER: "not told", FrameUse.HOLE: "hole",
-}  # fmt: skip
 
 
 def alt_buddy(snapshot: BuddySnapshot, event: trace.Event | None = None) -> str:
@@ -101,11 +97,8 @@ class BuddyPicture(Picture):
             self.note(_LEFT - 8, y, pages_size(1 << order), ha="right", va="center")
             self.line([_LEFT, _RIGHT], [y, y], ink.FAINT)
         self.note(_LEFT - 8, _TOP + _LEVELS + 21, "pages", ha="right", va="center")
-        free = [
-            Entry(ink.FREE_INKS[MigrateType(kind)], ink.FREE_INKS[MigrateType(kind)].name.lower()) for kind in range(3)
-        ]
-        used = [Entry(ink.USE_INKS[use], name) for use, name in _USED_NAMES.items()]
-        legend_row(self, self.height - 13, [("free:", free), ("in use:", used), ("", [Entry(ink.IN_HAND, "in hand")])])
+        groups = [("free:", FREE_LEGEND), ("in use:", USED_LEGEND), ("", [Entry(ink.IN_HAND, "in hand")])]
+        legend_row(self, self.height - 13, groups)
 
     def zoom(self, start_pfn: int, end_pfn: int) -> None:
         """Show only the pages [start_pfn, end_pfn) until told otherwise. Raises ValueError for an empty range."""
@@ -218,15 +211,3 @@ def _touched(event: trace.Event | None) -> tuple[list[Block], list[Block], Block
         case trace.MmPageAllocExtfrag(pfn, _, order):
             return [], [(pfn, order)], None
     return [], [], None
-
-
-def span_around(snapshot: BuddySnapshot, event: trace.Event | None, blocks: int = 4) -> tuple[int, int]:
-    """Return the pages to zoom to for an event: so many blocks of the largest order around the one it is about."""
-    ghosts, put, block = _touched(event)
-    at = snapshot.in_hand or next(iter([*put, *ghosts, *([block] if block else [])]), None)
-    start, end = span_of(snapshot)
-    wide = blocks << snapshot.max_order
-    if at is None or end - start <= wide:
-        return start, end
-    first = at[0] // wide * wide
-    return max(start, first), min(end, first + wide)

@@ -146,6 +146,14 @@ class Letters(Artist):
         """Show (x, y, text, colour) each, x and y in CSS pixels."""
         self.letters = list(letters)
 
+    @property
+    def texts(self) -> list[tuple[str, Box]]:
+        """Each text, and the rectangle that its ink fills, in CSS pixels."""
+        sizes = [sprite(text, self.size * 2, colour).rgba.shape for _, _, text, colour in self.letters]
+        places = [(x, y, shape[1] / 4, shape[0] / 4) for (x, y, _, _), shape in zip(self.letters, sizes, strict=True)]
+        boxes = [Box(x - wide, y - high, x + wide, y + high) for x, y, wide, high in places]
+        return [(text, box) for (_, _, text, _), box in zip(self.letters, boxes, strict=True)]
+
     def draw(self, renderer: Any) -> None:
         """Copy the sprites into the picture."""
         scale = renderer.dpi / DPI

@@ -16,7 +16,7 @@ from mmkit.view.picture import MARGIN, Picture, fit
 
 _LEFT, _TOP, _WIDTH = 132, 62, 512
 _ZONES_X, _LEGEND_X = 652, 726
-_LARGEST_CELL = 64
+_LARGEST_CELL, _MOST_ZONES = 64, 16
 _USES = tuple(FrameUse)
 
 
@@ -112,8 +112,8 @@ class FrameMapPicture(Picture):
         ]
         self._addrs = [self.text(MARGIN, 0, "", 10, live=True, va="center", colour=ink.MUTED) for _ in range(rows)]
         self.legend = Legend(self, (_LEGEND_X, _TOP, self.width - MARGIN, height - 10), len(_USES))
-        self._zone_lines = [self.line([], [], ink.MUTED, 1.5, live=True) for _ in range(8)]
-        self._zone_names = [self.text(_ZONES_X + 10, 0, "", 11, live=True, va="center") for _ in range(8)]
+        self._zone_lines = [self.line([], [], ink.MUTED, 1.5, live=True) for _ in range(_MOST_ZONES)]
+        self._zone_names = [self.text(_ZONES_X + 10, 0, "", 11, live=True, va="center") for _ in range(_MOST_ZONES)]
         casing = ((ink.PAPER, 4.5), (ink.TEXT, 2))
         self.outline = [self.line([], [], colour, wide, live=True, zorder=6) for colour, wide in casing]
         self.update(frame_map, zones, highlight=highlight)
@@ -222,7 +222,7 @@ class FrameMapPicture(Picture):
 
     def _mark_zones(self, zones: Sequence[ZoneSnapshot]) -> None:
         end = self._start + len(self.frame_map.uses if self.frame_map else b"")
-        shown = [z for z in zones if z.spanned and z.start_pfn < end and z.end_pfn > self._start][:8]
+        shown = [z for z in zones if z.spanned and z.start_pfn < end and z.end_pfn > self._start][:_MOST_ZONES]
         tops = [self._y(max(z.start_pfn, self._start)) for z in shown]
         ends = [max(top + 2, self._y(min(z.end_pfn, end))) for top, z in zip(tops, shown, strict=True)]
         middles = [(top + below) / 2 for top, below in zip(tops, ends, strict=True)]

@@ -147,7 +147,8 @@ class FreeLists(Picture):
         self.alt = alt_free_lists(counts)
         self._badge.set(str(counts.source))
         self._heading.set(self.heading_fit(f"Free blocks by order: {counts.place}", counts.source))
-        self._pages_title.set(f"free pages, linear: {counts.pages:,} = {pages_size(counts.pages)} in all")
+        total = f"{counts.pages:,} = {pages_size(counts.pages)} in all" if counts.pages else "none"
+        self._pages_title.set(f"free pages, linear: {total}")
         self.scale = self._scale_wanted or choose_scale(counts.totals)
         parts = "; parts show the shares of the types" if len(counts.inks) > 1 and self.scale == "log" else ""
         self._blocks_title.set(f"free blocks, {_SCALE_WORDS[self.scale]}{parts}")

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from mmkit.model.snapshot import Source
 from mmkit.view import ink
-from mmkit.view.artist import DPI, Label, text_width
+from mmkit.view.artist import DPI, Box, Label, text_width
+from mmkit.view.cells import Letters
 from mmkit.view.png import PngWriter
 
 WIDTH = 900
@@ -107,8 +108,14 @@ class Picture:
 
     @property
     def labels(self) -> list[Label]:
-        """All texts that show."""
-        return [one for one in self.axes.get_children() if isinstance(one, Label) and one.get_visible() and one.text]
+        """All lines of text that show."""
+        return [one for one in self.axes.get_children() if isinstance(one, Label) and one.texts]
+
+    @property
+    def texts(self) -> list[tuple[str, Box]]:
+        """All texts that show, each with the rectangle that its ink fills."""
+        artists = self.axes.get_children()
+        return [found for one in artists if isinstance(one, (Label, Letters)) for found in one.texts]
 
     def pixels(self) -> NDArray[np.uint8]:
         """Draw, and return the picture, uint8 of shape (rows, columns, 4)."""

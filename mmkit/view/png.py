@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mmkit.view import ink
 
-_LEVEL = 5
+_LEVEL = 6
 _STRIP_ROWS = 40
 _RAMP = (0.25, 0.5, 0.75)
 

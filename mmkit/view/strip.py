@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from mmkit.model.snapshot import BuddySnapshot, FrameUse
+from mmkit.model.snapshot import BuddySnapshot
 from mmkit.view import ink
-from mmkit.view.blocks import free_runs, letters_on, span_of, used_runs
+from mmkit.view.blocks import FREE_LEGEND, USED_LEGEND, free_runs, letters_on, span_of, used_runs
 from mmkit.view.cells import Lanes, Letters
-from mmkit.view.parts import Entry, Ruler, legend_row, plural
+from mmkit.view.parts import Ruler, legend_row, plural
 from mmkit.view.picture import MARGIN, Picture
 
 _LEFT, _TOP, _HIGH = 64, 48, 110
@@ -62,12 +62,7 @@ class FreeStrip(Picture):
                 ha="right",
                 va="center",
             )
-        free = [Entry(one, one.name.lower()) for one in list(ink.FREE_INKS.values())[:3]]
-        pale = (
-            "in the thin strip:",
-            [Entry(ink.USE_INKS[FrameUse.FREE], "all free"), Entry(ink.USE_INKS[FrameUse.OTHER], "in use")],
-        )
-        legend_row(self, self.height - 13, [("free:", free), pale])
+        legend_row(self, self.height - 13, [("free:", FREE_LEGEND), ("in use (thin strip):", USED_LEGEND)])
         self.update(snapshot, span)
 
     def _lane(self, order: int) -> tuple[float, float]:

@@ -9,11 +9,11 @@ from matplotlib.lines import Line2D
 
 from mmkit.model.snapshot import MemorySnapshot, ZoneSnapshot
 from mmkit.view import ink
-from mmkit.view.artist import Box, Boxes, Label
-from mmkit.view.parts import Entry, legend_row, segments, spread
+from mmkit.view.artist import Box, Boxes
+from mmkit.view.parts import segments, spread
 from mmkit.view.picture import MARGIN, Picture, fit
 
-_TOP, _BOTTOM, _MOST = 84, 306, 7
+_TOP, _HIGH, _BLOCK, _MOST = 84, 222, 270, 5
 
 
 def _names(snapshot: MemorySnapshot) -> list[str]:
@@ -77,6 +77,28 @@ class Scale:
         return y0 + (y1 - y0) * min(1.0, (pages - value0) / (value1 - value0))
 
 
+class Tank:
+    """The texts of one zone's tank, and where it stands."""
+
+    def __init__(self, picture: Picture) -> None:
+        self.name = picture.text(0, 0, "", 13, live=True, bold=True)
+        self.verdict = picture.text(0, 0, "", 11, live=True)
+        self.levels = [picture.text(0, 0, "", 10.5, live=True, va="center") for _ in range(6)]
+
+    def clear(self) -> None:
+        """Show nothing."""
+        for label in (self.name, self.verdict, *self.levels):
+            label.set("")
+
+    def place(self, number: int, count: int, width: float) -> None:
+        """Take the place of tank ``number`` of ``count``: rows of at most five."""
+        row, column = divmod(number, _MOST)
+        self.room = min(290.0, (width - 2 * MARGIN) / min(max(count, 1), _MOST))
+        self.wide = min(72.0, self.room * 0.24)
+        self.left, self.top = MARGIN + 14 + self.room * column, _TOP + _BLOCK * row
+        self.right, self.bottom = self.left + self.wide, self.top + _HIGH
+
+
 class WatermarksPicture(Picture):
     """A tank for each zone: filled as far as it is free, with its min, low and high marks.
 
@@ -85,80 +107,86 @@ class WatermarksPicture(Picture):
     """
 
     def __init__(self, snapshot: MemorySnapshot, top: str | None = None) -> None:
-        super().__init__(height=_BOTTOM + 62)
+        super().__init__(height=_height(len(usable(snapshot, top))))
         self._badge = self.badge(snapshot.source)
         self._heading = self.text(MARGIN, 22, "", 14, live=True, bold=True)
         self._subtitle = self.text(MARGIN, 44, "", 11.5, live=True, colour=ink.MUTED)
-        self.tanks = self.live(Boxes((0, _TOP - 2, self.width, _BOTTOM + 2)))
+        self.boxes = self.live(Boxes((0, 0, self.width, 4000)))
         self.marks = self.line([], [], ink.TEXT, 1.3, live=True, zorder=4)
         self.threads = self.line([], [], ink.LINE, 1, live=True, zorder=3)
         self.folds = self.line([], [], ink.PAPER, 4, live=True, zorder=4)
-        self._names = [self.text(0, _TOP - 14, "", 13, live=True, bold=True) for _ in range(_MOST)]
-        self._verdicts = [self.text(0, _BOTTOM + 20, "", 11, live=True) for _ in range(_MOST)]
-        self._labels = [[self.text(0, 0, "", 10.5, live=True, va="center") for _ in range(6)] for _ in range(_MOST)]
-        entries = [Entry(ink.WATER, "free pages"), Entry(ink.KEPT, "kept back from this request, on top of low")]
-        legend_row(self, self.height - 13, [("", entries)])
+        self.tanks: list[Tank] = []
+        self._legend = [self.text(x, 0, text, 10.5, live=True, va="center") for x, text in _LEGEND.items()]
         self.update(snapshot, top)
 
     def update(self, snapshot: MemorySnapshot, top: str | None = None) -> None:
-        """Show another state, or another request."""
+        """Show another state, another request, or another machine."""
+        zones = usable(snapshot, top)
         self.snapshot, self.top, self.alt = snapshot, top, alt_watermarks(snapshot, top)
+        self.resize(_height(len(zones)))
         self._badge.set(str(snapshot.source))
         self._heading.set(self.heading_fit("How low may the zones be drawn?", snapshot.source))
         may = f"zones up to {top}" if top else "this zone and none above it"
-        self._subtitle.set(
-            f"A request that may use {may}: free pages must stay above low, plus what is kept back from it. In pages."
-        )
-        zones = usable(snapshot, top)[:_MOST]
-        self._wide = min(290.0, (self.width - 2 * MARGIN) / max(len(zones), 1))
-        self._tank = min(72.0, self._wide * 0.3)
-        self._boxes: list[tuple[Box, ink.Ink]] = []
+        stay = "free pages must stay above low, plus what is kept back from it. In pages."
+        self._subtitle.set(f"A request that may use {may}: {stay}")
+        self._drawn: list[tuple[Box, ink.Ink]] = []
         self._lines: dict[Line2D, list[list[tuple[float, float]]]] = {self.marks: [], self.threads: [], self.folds: []}
-        for number in range(_MOST):
-            for label in (self._names[number], self._verdicts[number], *self._labels[number]):
-                label.set("")
+        self.tanks += [Tank(self) for _ in range(len(zones) - len(self.tanks))]
+        for number, tank in enumerate(self.tanks):
+            tank.clear()
             if number < len(zones):
-                self._draw_zone(number, *zones[number])
-        self.tanks.put([box for box, _ in self._boxes], [one for _, one in self._boxes])
+                tank.place(number, len(zones), self.width)
+                self._draw_zone(tank, *zones[number])
+        self._draw_legend()
+        self.boxes.put([box for box, _ in self._drawn], [one for _, one in self._drawn])
         for line, parts in self._lines.items():
             line.set_data(*segments(parts))
         self.touch()
 
-    def _draw_zone(self, number: int, zone: ZoneSnapshot, reserve: int) -> None:
-        x, names = MARGIN + 14 + self._wide * number, _names(self.snapshot)
-        several = len({zone.node for zone in self.snapshot.zones}) > 1
-        title = f"{zone.name}, node {zone.node}" if several else zone.name
-        self._names[number].set(fit(title, self._wide - 22, 13, True), x=x - 10)
-        if self.top:
-            ok, why = _verdict(zone, reserve, self.top, names)
-            text = fit(f"{'✓' if ok else '✗'} {why}", self._wide - 12, 11)
-            self._verdicts[number].set(text, x=x - 10, colour=ink.TEXT if ok else ink.ALERT)
-        self._draw_tank(number, zone, reserve, x)
+    def _draw_legend(self) -> None:
+        y = self.height - 13
+        for label, look in zip(self._legend, (ink.WATER, ink.KEPT), strict=True):
+            label.set(y=y)
+            self._drawn.append((Box(label.x - 22, y - 7, label.x - 5, y + 7), look))
 
-    def _draw_tank(self, number: int, zone: ZoneSnapshot, reserve: int, x: float) -> None:
+    def _draw_zone(self, tank: Tank, zone: ZoneSnapshot, reserve: int) -> None:
+        several = len({one.node for one in self.snapshot.zones}) > 1
+        title = f"{zone.name}, node {zone.node}" if several else zone.name
+        tank.name.set(fit(title, tank.room - 8, 13, True), x=tank.left - 10, y=tank.top - 14)
+        if self.top:
+            ok, why = _verdict(zone, reserve, self.top, _names(self.snapshot))
+            text = fit(f"{'✓' if ok else '✗'} {why}", tank.room - 12, 11)
+            tank.verdict.set(text, x=tank.left - 10, y=tank.bottom + 20, colour=ink.TEXT if ok else ink.ALERT)
+        self._draw_tank(tank, zone, reserve)
+
+    def _draw_tank(self, tank: Tank, zone: ZoneSnapshot, reserve: int) -> None:
         need = zone.low + reserve
-        scale = Scale(round(max(zone.high, need) * 1.25), zone.managed, _BOTTOM, _TOP)
-        self._boxes.append((Box(x, _TOP, x + self._tank, _BOTTOM), ink.CLEAR_BIT))
+        scale = Scale(round(max(zone.high, need) * 1.25), zone.managed, tank.bottom, tank.top)
+        self._drawn.append((Box(tank.left, tank.top, tank.right, tank.bottom), ink.CLEAR_BIT))
         if zone.free:
-            self._boxes.append((Box(x, scale(zone.free), x + self._tank, _BOTTOM), ink.WATER))
+            self._drawn.append((Box(tank.left, scale(zone.free), tank.right, tank.bottom), ink.WATER))
         if reserve:
-            self._boxes.append((Box(x - 11, scale(need), x - 2, scale(zone.low)), ink.KEPT))
+            self._drawn.append((Box(tank.left - 11, scale(need), tank.left - 2, scale(zone.low)), ink.KEPT))
         if scale.folded:
-            y = scale.knots[1][1] - 12
-            step = (self._tank + 6) / 8
-            self._lines[self.folds].append([(x - 3 + step * k, y + (4 if k % 2 else -4)) for k in range(9)])
+            y, step = scale.knots[1][1] - 12, (tank.wide + 6) / 8
+            self._lines[self.folds].append([(tank.left - 3 + step * k, y + (4 if k % 2 else -4)) for k in range(9)])
         marks = [("min", zone.min), ("low", zone.low), ("high", zone.high)]
         marks += [("low + kept", need)] if reserve else []
-        self._lines[self.marks] += [[(x, scale(pages)), (x + self._tank, scale(pages))] for _, pages in marks]
-        told = [*marks, ("free", zone.free), ("managed", zone.managed)]
-        self._write(self._labels[number], told, scale, x + self._tank)
+        self._lines[self.marks] += [[(tank.left, scale(pages)), (tank.right, scale(pages))] for _, pages in marks]
+        self._write(tank, [*marks, ("free", zone.free), ("managed", zone.managed)], scale)
 
-    def _write(self, labels: Sequence[Label], told: Sequence[tuple[str, int]], scale: Scale, x: float) -> None:
+    def _write(self, tank: Tank, told: Sequence[tuple[str, int]], scale: Scale) -> None:
         """Name the levels at the right of a tank, kept apart, each with a thread to its level."""
-        room = self._wide - self._tank - 30
         told = sorted(told, key=lambda one: one[1])
         levels = [scale(pages) for _, pages in told]
-        places = spread([level - 0.001 * rank for rank, level in enumerate(levels)], 15, _TOP + 4, _BOTTOM - 4)
-        for label, (name, pages), level, place in zip(labels, told, levels, places, strict=False):
-            label.set(fit(f"{name} {pages:,}", room, 10.5), x=x + 15, y=place, bold=name == "free")
-            self._lines[self.threads].append([(x, level), (x + 12, place)])
+        places = spread([level - 0.001 * rank for rank, level in enumerate(levels)], 15, tank.top + 4, tank.bottom - 4)
+        for label, (name, pages), level, place in zip(tank.levels, told, levels, places, strict=False):
+            label.set(f"{name} {pages:,}", x=tank.right + 15, y=place, bold=name == "free")
+            self._lines[self.threads].append([(tank.right, level), (tank.right + 12, place)])
+
+
+_LEGEND = {MARGIN + 22.0: "free pages", MARGIN + 112.0: "kept back from this request, on top of low"}
+
+
+def _height(count: int) -> float:
+    return _TOP + _BLOCK * max(1, -(-count // _MOST)) + 14

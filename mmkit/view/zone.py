@@ -18,7 +18,7 @@ __all__ = [
 ]  # fmt: skip
 
 _BAR_TOP, _BAR_BOTTOM = 58, 82
-_CARDS_TOP, _CARD_HIGH, _GAP, _MOST = 112, 186, 8, 6
+_CARDS_TOP, _CARD_HIGH, _GAP, _MOST = 112, 186, 8, 5
 _SIZES = ("spanned", "present", "managed", "free")
 
 
@@ -57,7 +57,7 @@ class Card:
 
     def __init__(self, picture: Picture) -> None:
         label = partial(picture.text, 0, 0, "", live=True)
-        self.name, self.size = label(13, bold=True), label(10.5, ha="right", colour=ink.MUTED)
+        self.name, self.size = label(12, bold=True), label(10, ha="right", colour=ink.MUTED)
         self.range = label(10, mono=True, colour=ink.MUTED)
         self.words = [label(10.5) for _ in _SIZES]
         self.numbers = [label(10.5, ha="right") for _ in _SIZES]
@@ -73,7 +73,7 @@ class Card:
         left, right, look = box.left + 8, box.right - 8, ink.ZONE_INKS.get(zone.name, ink.UNTOLD)
         size = exact_size(zone.spanned * page_size)
         self.size.set(size, x=right, y=box.top + 18)
-        self.name.set(fit(title, right - left - text_width(size, 10.5) - 6, 13, True), x=left, y=box.top + 18)
+        self.name.set(fit(title, right - left - text_width(size, 10) - 5, 12, True), x=left, y=box.top + 18)
         self.range.set(fit(f"0x{zone.start_pfn:x}–0x{zone.end_pfn - 1:x}", right - left, 10), x=left, y=box.top + 34)
         bars: list[tuple[Box, ink.Ink]] = [(box, ink.TAG)]
         lost = {}
@@ -179,7 +179,7 @@ def _height(snapshot: MemorySnapshot) -> float:
 
 
 def _places(count: int, width: float) -> list[Box]:
-    """Places of the cards: rows of at most six, all as wide as those of the fullest row."""
+    """Places of the cards: rows of at most five, all as wide as those of the fullest row."""
     columns = min(count, _MOST) or 1
     wide = min(280.0, (width - 2 * MARGIN - _GAP * (columns - 1)) / columns)
     step = wide + _GAP if wide < 280 else (width - 2 * MARGIN - wide) / max(columns - 1, 1)
