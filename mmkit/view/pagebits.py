@@ -96,7 +96,7 @@ class FlagsPanel:
         self.layout, self._top = snapshot.layout, top
         self._title = picture.text(LEFT, top + 14, "", 13, live=True, bold=True)
         self.row = BitRow(picture, top + 46, self.layout.word_bits)
-        self._labels = [picture.text(0, top + 36, "", 11, live=True) for _ in self.layout.fields]
+        self._labels = [picture.text(0, top + 36, "", 11, live=True) for _ in range(len(self.layout.fields) + 1)]
         self._draw_fixed(picture)
         low = top + 110
         self.boxes = picture.live(Boxes((LEFT, low, LEFT + ROW_WIDTH, low + 2 * 50)))
@@ -109,16 +109,15 @@ class FlagsPanel:
         self._lines = [picture.text(LEFT, top + 223 + 17 * i, "", 12, live=True) for i in range(2)]
 
     def _draw_fixed(self, picture: Picture) -> None:
-        lowest = min(field.shift for field in self.layout.fields)
         sections = [(field.shift, field.width) for field in self.layout.fields] + [(0, len(PageFlags))]
         for low, width in sections:
             box = self.row.box(low, width)
             _bracket(picture, box, self.row.y - 7)
             numbers = f"{low + width - 1}-{low}"
             picture.text((box.left + box.right) / 2, box.bottom + 12, numbers, 9.5, ha="center", colour=ink.MUTED)
-        flags, unused = self.row.box(0, len(PageFlags)), self.row.box(len(PageFlags), lowest - len(PageFlags))
-        for box, text in ((flags, "flags, one bit each"), (unused, "not used")):
-            picture.text((box.left + box.right) / 2, self.row.y - 10, text, 11, ha="center", colour=ink.MUTED)
+        flags = self.row.box(0, len(PageFlags))
+        middle = (flags.left + flags.right) / 2
+        picture.text(middle, self.row.y - 10, "flags, one bit each", 11, ha="center", colour=ink.MUTED)
         y = self.row.y + self.row.height
         for xs in ((flags.left, LEFT), (flags.right, LEFT + ROW_WIDTH)):
             picture.line(xs, (y + 16, y + 30), ink.LINE)
@@ -146,12 +145,16 @@ class FlagsPanel:
         write_lines(self._lines, flags_lines(snapshot, before, ROW_WIDTH))
 
     def _put_labels(self, snapshot: PageSnapshot) -> None:
+        """Write what the numbers are over their bits, moved to the right where they would run into each other."""
+        fields = self.layout.fields
+        places = [(field_words(snapshot, field), self.row.box(field.shift, field.width)) for field in fields]
+        lowest = min(field.shift for field in fields)
+        places.append(("not used", self.row.box(len(PageFlags), lowest - len(PageFlags))))
         right = 0.0
-        for label, field in zip(self._labels, self.layout.fields, strict=True):
-            text, box = field_words(snapshot, field), self.row.box(field.shift, field.width)
+        for label, (text, box) in zip(self._labels, places, strict=True):
             wide = text_width(text, 11)
             x = max(right, LEFT, (box.left + box.right - wide) / 2)
-            label.set(text, x=x)
+            label.set(text, x=x, colour=ink.MUTED if text == "not used" else ink.TEXT)
             right = x + wide + 9
 
     def _put_flags(self, snapshot: PageSnapshot) -> None:

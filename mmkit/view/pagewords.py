@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from mmkit.model.pageflags import BitField, MappingKind, PageFlags
 from mmkit.model.snapshot import PageSnapshot
+from mmkit.view.artist import text_width
 from mmkit.view.parts import listed
 from mmkit.view.picture import fit
 
@@ -61,8 +62,10 @@ def change_words(snapshot: PageSnapshot, before: PageSnapshot) -> str:
 
 def flags_lines(snapshot: PageSnapshot, before: PageSnapshot, width: float) -> list[str]:
     """The two lines under the flags."""
-    lines = [set_words(snapshot), change_words(snapshot, before)]
-    return [fit(line, width, 12) if line else "" for line in lines]
+    changed, nr_set = change_words(snapshot, before), snapshot.flags.value.bit_count()
+    few = set_words(snapshot)
+    line = few if text_width(few, 12) <= width else f"Set: {nr_set} of the {len(PageFlags)} flags."
+    return [line, fit(changed, width, 12) if changed else ""]
 
 
 def pointer_words(snapshot: PageSnapshot) -> tuple[str, str]:
@@ -135,21 +138,22 @@ def _neighbour(snapshot: PageSnapshot, which: int) -> str:
     if snapshot.lru is None:
         return NOT_TOLD if PageFlags.lru in snapshot.flags or snapshot.mapping is None else "on no list"
     pfn = snapshot.lru[which]
-    return "itself: alone" if pfn == snapshot.pfn else f"page {pfn:#x}"
+    return "this page" if pfn == snapshot.pfn else f"page {pfn:#x}"
 
 
 def lru_words(snapshot: PageSnapshot) -> str:
     """Say on what list the page is, and between which pages."""
-    found = _neighbour(snapshot, 0), _neighbour(snapshot, 1)
-    if found[0] == found[1]:
-        return {"itself: alone": "lru: alone on its list"}.get(found[0], f"lru {found[0]}")
-    return f"lru: behind {found[0]}, before {found[1]}"
+    if snapshot.lru is None:
+        return f"lru {_neighbour(snapshot, 0)}"
+    before_pfn, next_pfn = snapshot.lru
+    alone = before_pfn == next_pfn == snapshot.pfn
+    return "lru alone on its list" if alone else f"lru behind page {before_pfn:#x} and before page {next_pfn:#x}"
 
 
 _VALUES: dict[str, Callable[[PageSnapshot], str]] = {
     "flags": lambda s: word(s.flags_word, s.layout.word_bits),
-    "lru.next": lambda s: _neighbour(s, 1),
-    "lru.prev": lambda s: _neighbour(s, 0),
+    "lru.next": lambda s: f"next: {_neighbour(s, 1)}" if s.lru else _neighbour(s, 1),
+    "lru.prev": lambda s: f"prev: {_neighbour(s, 0)}" if s.lru else "",
     "mapping": lambda s: NOT_TOLD if s.mapping is None else word(s.mapping, s.layout.word_bits),
     "index": lambda s: _hex(s.index),
     "private": lambda s: _hex(s.private),

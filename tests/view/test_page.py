@@ -191,6 +191,12 @@ def test_neighbouring_changed_bits_have_one_outline():
     assert panel.row.outlines.boxes == [panel.row.box(13, 3)]
 
 
+def test_more_flags_than_a_line_holds_are_counted():
+    snapshot = shot(everything_set())
+    assert "Set: 24 of the 24 flags." in texts(FlagBits(snapshot))
+    assert all(flag.name in FlagBits(snapshot).alt for flag in PageFlags)
+
+
 def test_another_page_has_no_changes():
     picture = FlagBits(shot(anonymous()))
     picture.update(shot(block()))
@@ -270,10 +276,13 @@ def test_a_page_type_stands_where_the_map_count_was():
 
 
 def test_the_list_and_the_order_of_a_block():
-    assert f"lru: behind page {PFN + 1:#x}, before page {PFN + 2:#x}" in StructPage(shot(everything_set())).alt
+    assert f"lru behind page {PFN + 1:#x} and before page {PFN + 2:#x}" in StructPage(shot(everything_set())).alt
     assert "lru on no list" in StructPage(shot(anonymous())).alt
     found = values(StructPage(shot(everything_set())))
-    assert (found["now", "lru.next"], found["now", "lru.prev"]) == (f"page {PFN + 2:#x}", f"page {PFN + 1:#x}")
+    assert (found["now", "lru.next"], found["now", "lru.prev"]) == (
+        f"next: page {PFN + 2:#x}",
+        f"prev: page {PFN + 1:#x}",
+    )
     assert values(StructPage(shot(block())))["now", "private"] == "0xa"
 
 
