@@ -10,13 +10,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-import nbformat
-
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.browser.chromium import Chromium
 from tests.browser.lab_page import LabPage
-from tests.browser.notebook import Notebook
+from tests.browser.notebook import Notebook, write_notebook
 from tests.browser.server import JupyterLab
 
 ROOT = Path(__file__).parents[1]
@@ -31,8 +29,7 @@ MARGIN = "background: white; padding: 12px; width: max-content"
 
 def take(root: Path, server: JupyterLab, chromium: Chromium, name: str, code: str) -> str:
     """Show a lab, take its picture, and return in words what it shows."""
-    cells = [nbformat.v4.new_code_cell(code)]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), root / f"{name}.ipynb")
+    write_notebook(root / f"{name}.ipynb", code)
     notebook = Notebook(*chromium.page(SCALE), server, f"{name}.ipynb")
     notebook.run_all()
     if problems := notebook.problems():

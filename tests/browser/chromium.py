@@ -55,6 +55,7 @@ class Chromium:
         """A fresh page, and the list that its console errors and uncaught exceptions are put into."""
         viewport = {"width": 1400, "height": 1000}
         page = self.browser.new_context(viewport=viewport, device_scale_factor=scale).new_page()  # type: ignore[arg-type]
+        page.set_default_timeout(20_000)
         errors: list[str] = []
 
         def heard(message: ConsoleMessage) -> None:

@@ -7,11 +7,10 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import nbformat
 import pytest
 
 from tests.browser.chromium import Chromium, find_chromium
-from tests.browser.notebook import Notebook
+from tests.browser.notebook import Notebook, write_notebook
 from tests.browser.server import JupyterLab
 
 pytest.register_assert_rewrite("tests.browser.lab_page")
@@ -58,9 +57,7 @@ def run_code(lab: JupyterLab, open_notebook: Callable[[str], Notebook]) -> Itera
 
     def run(*cells: str) -> Notebook:
         path = f"made-{len(list(lab.root.iterdir()))}.ipynb"
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3 (ipykernel)"}
-        nbformat.write(notebook, lab.root / path)
+        write_notebook(lab.root / path, *cells)
         opened.append(open_notebook(path))
         opened[-1].run_all()
         return opened[-1]

@@ -14,9 +14,9 @@ from tests.browser.notebook import Notebook
 class LabPage:
     """The lab that the last cell of ``notebook`` shows, found by what a reader sees or hears: names and roles."""
 
-    def __init__(self, notebook: Notebook) -> None:
+    def __init__(self, notebook: Notebook, selector: str = ".mmkit-lab") -> None:
         self.notebook = notebook
-        self.node = notebook.page.locator(".jp-Notebook:visible .mmkit-lab").last
+        self.node = notebook.page.locator(f".jp-Notebook:visible {selector}").last
 
     def press(self, *names: str) -> None:
         """Click buttons, one after the other, by what they are called."""

@@ -87,5 +87,7 @@ window.mmkitTest = (() => {
     return found;
   }
 
-  return {open, close, state, listen, settled, broken, heard};
+  const text = html => Object.assign(document.createElement('div'), {innerHTML: html}).textContent;
+
+  return {text, open, close, state, listen, settled, broken, heard};
 })();

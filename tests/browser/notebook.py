@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import nbformat
 from playwright.sync_api import Locator, Page
 
 from tests.browser.server import JupyterLab
@@ -73,6 +74,14 @@ class Notebook:
             if time.monotonic() > end:
                 raise TimeoutError(f"{self.path}: waited in vain for {what}; {state}")
             self.page.wait_for_timeout(50)
+
+
+def write_notebook(path: Path, *cells: str) -> None:
+    """Write a notebook that has these cells of code."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    # Without it JupyterLab asks which kernel to start.
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3 (ipykernel)"}
+    nbformat.write(notebook, path)
 
 
 def cell_problems(number: int, cell: dict[str, Any]) -> list[str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import platform
+import sys
 from collections.abc import Callable
 
 import pytest
 
-from mmkit.lab import BuddyLab, IntroductionLab
-#from mmkit.lab.page import PageLab
+from mmkit.course.introduction import CountPages
+from mmkit.lab import BuddyLab, IntroductionLab, MachineLab, PageLab, ProblemLab, ZoneLab
 from mmkit.lab.base import Lab
 from mmkit.model.migratetype import MigrateType
 from tests.browser.lab_page import LabPage
@@ -168,3 +170,99 @@ def test_page_lab(show: Show) -> None:
     page.assert_shows(twin)
 
     walk_the_timeline(page, twin)
+
+
+def test_zone_lab(show: Show) -> None:
+    """Machines of several kinds, requests that are served, fall back and fail, and what makes no sense."""
+    page, twin = show("ZoneLab()"), ZoneLab()
+    page.assert_shows(twin)
+
+    page.type("RAM", "6 GiB")
+    twin.build(ram="6 GiB")
+    page.assert_shows(twin)
+    page.type("RAM", "4 GiBB")
+    twin.build(ram="4 GiBB")
+    page.assert_shows(twin)
+    assert "Nothing has changed" in page.said
+
+    page.type("Nodes", "2")
+    twin.build(nodes=2)
+    page.assert_shows(twin)
+    page.choose("Machine", twin.arch_menu.options[1][0])
+    twin.build(arch=twin.arch_menu.options[1][1])
+    page.assert_shows(twin)
+
+    for picture in ("their watermarks", "the way of the request"):
+        page.choose("Picture", picture)
+        twin.picture_menu.label = picture
+        page.key(page.slider("Order"), "ArrowRight")
+        twin.order_number.value += 1
+        page.choose("gfp", "GFP_HIGHUSER_MOVABLE")
+        twin.gfp_menu.value = "GFP_HIGHUSER_MOVABLE"
+        for name, do in (("Look", twin.look), ("Allocate", twin.alloc), ("Until another zone", twin.alloc_until)):
+            page.press(name)
+            do()
+            page.assert_shows(twin)
+
+    page.press("DMA", "HIGHMEM", "Allocate")
+    for name in ("DMA", "HIGHMEM"):
+        twin.flag_toggles[name].value = True
+    twin.alloc()
+    page.assert_shows(twin)
+    assert "Nothing has changed" in page.said
+
+    page.press("Free all")
+    twin.free_all()
+    page.assert_shows(twin)
+
+    walk_the_timeline(page, twin)
+
+
+def test_machine_lab(show: Show) -> None:
+    """A recording, until asked for this machine, whose state nobody can foretell; undo brings the recording back."""
+    page, twin = show("MachineLab()"), MachineLab()
+    page.assert_shows(twin)
+    page.choose("Zone", twin.zone_menu.options[0])
+    twin.zone_menu.value = twin.zone_menu.options[0]
+    page.assert_shows(twin)
+
+    page.press("Read this machine")
+    assert page.notebook.problems() == []
+    if sys.platform == "linux":
+        assert platform.release() in page.said
+        assert all(platform.release() in alt and "live" in alt for alt in page.alts)
+        page.press("Undo")
+        assert page.alts[0] == twin.pictures[0].alt
+    else:
+        assert "Nothing has changed" in page.said
+
+
+def test_problem_lab(run_code: Callable[..., Notebook]) -> None:
+    """A wrong answer, none, a hint, the solution, the right answer, another question: the words are the problem's."""
+    imports = "from mmkit.course.introduction import CountPages\nfrom mmkit.lab import ProblemLab\n"
+    page = LabPage(run_code(f"{imports}ProblemLab(CountPages(seed=1))"), ".jp-OutputArea-output")
+    twin = ProblemLab(CountPages(seed=1))
+
+    def assert_says_the_same() -> None:
+        assert page.notebook.problems() == []
+        for box in (twin.question_box, twin.verdict_box):
+            words = page.notebook.page.evaluate("html => mmkitTest.text(html)", box.value)
+            assert words in page.node.text_content()
+
+    assert_says_the_same()
+    right = str(twin.problem.answer(twin.problem._state))
+    for answer in ("1", "nonsense", "", right):
+        page.type("Answer", answer)
+        twin.check(answer)
+        assert_says_the_same()
+    assert "Right." in page.said
+    for name, do in (
+        ("Hint", twin.hint),
+        ("Solution", twin.solution),
+        ("Another", twin.another),
+        ("Check", twin.check),
+    ):
+        page.press(name)
+        do()
+        assert_says_the_same()
+    assert "Not attempted." in page.said
