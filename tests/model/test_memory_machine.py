@@ -7,7 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from mmkit.arch import ARM64, TOY, X86_64, X86_PAE
 from mmkit.errors import BadFree, OutOfMemory
-from mmkit.model.gfp import Gfp
+from mmkit.model.gfp import Gfp, gfp_migratetype
 from mmkit.model.memory import PhysicalMemory
 
 MACHINES = {
@@ -75,14 +75,15 @@ class Twin:
         taken = {pfn for first, order in self.used.items() for pfn in range(first, first + (1 << order))}
         return self.managed[key] - taken - on_lists
 
-    def who_serves(self, gfp, order, node, on_lists):
+    def who_serves(self, gfp, order, node, on_lists, has_listed):
         top = self.top_of(gfp)
         nodes = [node] if gfp & Gfp.THISNODE else [node, *(other for other in self.nodes if other != node)]
         keys = [(n, name) for n in nodes for name in ZONES_FOR[top] if self.managed.get((n, name))]
         for mark in ("low", "min", "none") if gfp & Gfp.MEMALLOC else ("low", "min"):
             for key in keys:
                 free = self.free_frames(key, on_lists)
-                if self.stays_above(key, free, order, mark, gfp, top) and self.has_block(free, order):
+                at_hand = self.has_block(free, order) or has_listed(key)
+                if at_hand and self.stays_above(key, free, order, mark, gfp, top):
                     return key
         return None
 
@@ -131,22 +132,36 @@ class MemoryMachine(RuleBasedStateMachine):
 
     @rule(gfp=st.sampled_from(GFPS), order=st.integers(0, 4), cpu=st.integers(0, 1))
     def alloc(self, gfp, order, cpu):
-        cpu %= self.memory.settings.nr_cpus
-        node = self.memory.node_of_cpu(cpu)
-        expected = self.twin.who_serves(gfp, order, node, self.on_lists())
+        self.alloc_one(gfp, order, cpu % self.memory.settings.nr_cpus)
+
+    @rule(gfp=st.sampled_from(GFPS))
+    def alloc_many(self, gfp):
+        """A run of small requests, which reaches the marks."""
+        for _ in range(30):
+            if not self.alloc_one(gfp, 0, 0):
+                return
+
+    def alloc_one(self, gfp, order, cpu):
+        def has_listed(key):
+            zone = self.memory.zone(key[1], key[0])
+            lists = zone.pcp[cpu] if zone.pcp else None
+            return lists is not None and lists.covers(order) and lists.has(order, gfp_migratetype(gfp))
+
+        expected = self.twin.who_serves(gfp, order, self.memory.node_of_cpu(cpu), self.on_lists(), has_listed)
         before = self.memory.snapshot()
         try:
             page = self.memory.alloc_pages(gfp, order, cpu)
         except OutOfMemory:
             assert expected is None
             assert self.memory.snapshot() == before
-            return
+            return False
         assert expected == (page.node, page.zone)
         frames = set(range(page.pfn, page.pfn + (1 << order)))
         assert page.pfn % (1 << order) == 0
         assert frames <= self.twin.free_frames(expected, set())
         assert page.refcount == 1
         self.twin.used[page.pfn] = order
+        return True
 
     @precondition(lambda self: self.twin.used)
     @rule(choice=st.randoms(use_true_random=False), cpu=st.integers(0, 1))
@@ -199,7 +214,7 @@ class MemoryMachine(RuleBasedStateMachine):
 def machine_test(name, pcp):
     machine = type(f"Machine of {name}", (MemoryMachine,), {"name": name, "pcp": pcp})
     case = machine.TestCase
-    case.settings = settings(max_examples=15, stateful_step_count=40, deadline=None)
+    case.settings = settings(max_examples=10, stateful_step_count=30, deadline=None)
     return case
 
 
