@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 from typing import NamedTuple
 
+from mmkit.arch import X86_64
 from mmkit.course.problem import Problem, read_choice
+from mmkit.errors import BadFree
 from mmkit.model.page import MemMap, Page
-from mmkit.model.pageflags import MappingKind, PageFlags, mapping_kind
+from mmkit.model.pageflags import MappingKind, PageFlags, flags_layout, mapping_kind
 
 _FLAGS = tuple(PageFlags)
 
@@ -209,3 +211,168 @@ class ThenAndNow(Problem[tuple[str, int]]):
     def solve(self, state: tuple[str, int]) -> str:
         """Add or subtract one."""
         return "`_count` was `_refcount` less one: -1 and 0 both mean free."
+
+
+class Word(NamedTuple):
+    """A whole flags word of a machine with nodes: zone by index, node, flag bits."""
+
+    zone: int
+    node: int
+    flags: int
+
+    @property
+    def value(self) -> int:
+        """The word as it stands in memory."""
+        return flags_layout(X86_64).pack(self.flags, self.zone, self.node)
+
+
+class ZoneAndNode(Problem[Word]):
+    """Read zone and node out of a flags word."""
+
+    title = "Where does the page lie?"
+    form = "zone and node, such as DMA32,0"
+
+    def pose(self, rng: random.Random) -> Word:
+        """A page of a machine with four nodes; only the first has low memory."""
+        node = rng.randrange(4)
+        zone = rng.randrange(3) if node == 0 else 2
+        return Word(zone, node, sum(int(flag) for flag in rng.sample(_FLAGS[:9], 2)))
+
+    def ask(self, state: Word) -> str:
+        """The word, and where the numbers are in it."""
+        node, zone, _ = flags_layout(X86_64).fields
+        names = ", ".join(f"{number} {name}" for number, name in enumerate(X86_64.zone_names))
+        return (
+            f"The flags word of a page is `{state.value:#018x}`. Its node is in bits {node.shift} to "
+            f"{node.shift + node.width - 1}, its zone in bits {zone.shift} to {zone.shift + zone.width - 1} "
+            f"({names}). In which zone and on which node does the page lie?"
+        )
+
+    def answer(self, state: Word) -> tuple[str, int]:
+        """Let a page of that word tell."""
+        mem_map = MemMap(1)
+        mem_map.set_zone(X86_64.zone_names[state.zone], 0, 1, state.node)
+        return mem_map[0].zone, mem_map[0].node
+
+    def read(self, answer: object) -> tuple[str, int]:
+        """A name and a number, or two numbers."""
+        zone, node = answer.split(",") if isinstance(answer, str) else list(answer)  # type: ignore[call-overload]
+        choices = {str(number): name for number, name in enumerate(X86_64.zone_names)}
+        return choices[read_choice(zone, choices)], int(node)
+
+    def show(self, answer: tuple[str, int]) -> str:
+        """With a comma."""
+        return f"{answer[0]},{answer[1]}"
+
+    def explain(self, state: Word, given: tuple[str, int]) -> str:
+        """Which half is right."""
+        zone, node = self.answer(state)
+        right = "the zone" if given[0] == zone else "the node" if given[1] == node else "neither number"
+        return f"{right.capitalize()} is right; hint(2) shows the bits."
+
+    def hints(self, state: Word) -> list[str]:
+        """The top bits."""
+        top = f"{state.value >> 51:013b}"
+        return [
+            "Shift the word right by 51: the zone is what is left in the lowest three bits.",
+            f"The 13 highest bits are {top[:10]} {top[10:]}: node, then zone.",
+        ]
+
+    def solve(self, state: Word) -> str:
+        """Shift and mask."""
+        return (
+            f"- node: `{state.value:#x} >> 54` is {state.node}\n"
+            f"- zone: `({state.value:#x} >> 51) & 7` is {state.zone}, {X86_64.zone_names[state.zone]}"
+        )
+
+
+class Plight(NamedTuple):
+    """A page in use: whose it is, entries, references beyond those, flag bits."""
+
+    kind: str
+    mappings: int
+    loose: int
+    flags: int
+
+
+_OUTCOMES = {
+    "a": "The count goes down, and the page stays in use.",
+    "b": "The page is freed.",
+    "c": "A mistake: every reference belongs to a page table entry or to the page cache, which must let go first.",
+    "d": "A mistake: it would be the last one, and a flag says that somebody still works on the page.",
+}
+
+
+def _page_in(state: Plight) -> Page:
+    page = MemMap(1)[0]
+    page.set_refcounted()
+    if state.kind == "file":
+        page.set_file(0xFFFF_8880_0012_3450, 5)
+    elif state.kind == "anonymous":
+        page.set_anon(0xFFFF_8880_0012_3450, 5)
+    for _ in range(state.mappings):
+        page.get()
+        page.map()
+    for _ in range(state.loose):
+        page.get()
+    page.set_flags(PageFlags(state.flags))
+    if page.refcount > page.holders and page.refcount > 1:
+        page.put()  # the allocator's own
+    return page
+
+
+class WhatDoesPutDo(Problem[Plight]):
+    """Foresee what the last, or not the last, put of a reference does."""
+
+    title = "What does put do?"
+    form = "a, b, c or d"
+
+    def pose(self, rng: random.Random) -> Plight:
+        """Each outcome is about as likely."""
+        kind, flag = rng.choice(("file", "anonymous", "plain")), rng.choice((0, PageFlags.locked, PageFlags.writeback))
+        mappings = rng.randrange(3) if kind != "plain" else 0
+        return Plight(kind, mappings, rng.randrange(2), int(rng.choice((flag, PageFlags.dirty))))
+
+    def ask(self, state: Plight) -> str:
+        """The state of the page and the choices."""
+        page = _page_in(state)
+        whose = {
+            "file": "It is in the page cache of a file.",
+            "anonymous": "It is anonymous.",
+            "plain": "Its mapping is 0.",
+        }
+        names = ", ".join(page.flags.names) or "none"
+        choices = "\n".join(f"- **{letter}** {text}" for letter, text in _OUTCOMES.items())
+        return (
+            f"A page has `_refcount` {page.refcount} and `_mapcount` {page.mapcount}. {whose[state.kind]} "
+            f"Flags set: {names}. Somebody calls `put`. What happens, or should?\n\n{choices}"
+        )
+
+    def answer(self, state: Plight) -> str:
+        """Do it."""
+        page = _page_in(state)
+        try:
+            return "b" if page.put() else "a"
+        except BadFree:
+            return "c" if page.refcount <= page.holders else "d"
+
+    def read(self, answer: object) -> str:
+        """A letter."""
+        return read_choice(answer, _OUTCOMES)
+
+    def hints(self, state: Plight) -> list[str]:
+        """Who holds what."""
+        return [
+            "Every page table entry holds a reference; so does the page cache. How many are left for others?",
+            "The last reference may go only if no flag such as locked or writeback is set.",
+        ]
+
+    def solve(self, state: Plight) -> str:
+        """Count the holders; say what the model says."""
+        page = _page_in(state)
+        held = f"{page.refcount} references, {page.holders} of them held by entries and cache. "
+        try:
+            freed = page.put()
+        except BadFree as refusal:
+            return f"{held}Refused: {refusal}"
+        return held + ("It was the last one." if freed else f"One goes, {page.refcount} stay.")

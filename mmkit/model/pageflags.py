@@ -112,7 +112,7 @@ BAD_AT_FREE = PageFlags.locked | PageFlags.private | PageFlags.private_2 | PageF
 class PageType(IntEnum):
     """What a page that no process maps is used for: the top byte of the word that otherwise is ``_mapcount``.
 
-    Until 6.9 these were bits of that word, and slab was a flag, PG_slab; since 6.11 the byte is a number.
+    Until 6.9 slab was a flag, PG_slab; until 6.11 each type was a bit of that word, since 6.12 the byte is a number.
     """
 
     buddy = PGTY_buddy = 0xF0
