@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from mmkit.lab.buddy import BuddyLab
     from mmkit.lab.introduction import IntroductionLab
     from mmkit.lab.machine import MachineLab
+    from mmkit.lab.page import PageLab
     from mmkit.lab.problem import ProblemLab
     from mmkit.lab.zone import ZoneLab
 
@@ -16,11 +17,12 @@ _HOMES = {
     "BuddyLab": "mmkit.lab.buddy",
     "IntroductionLab": "mmkit.lab.introduction",
     "MachineLab": "mmkit.lab.machine",
+    "PageLab": "mmkit.lab.page",
     "ProblemLab": "mmkit.lab.problem",
     "ZoneLab": "mmkit.lab.zone",
 }
 
-__all__ = ["BuddyLab", "IntroductionLab", "MachineLab", "ProblemLab", "ZoneLab"]
+__all__ = ["BuddyLab", "IntroductionLab", "MachineLab", "PageLab", "ProblemLab", "ZoneLab"]
 
 
 def __getattr__(name: str) -> Any:
