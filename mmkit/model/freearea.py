@@ -136,7 +136,7 @@ class FreeArea:
     @property
     def free_pages(self) -> int:
         """Pages in all free blocks; counted anew after a change only."""
-        if self._free_pages is None:
+        if self._free_pages is None or self.trace is not None:  # a listener may ask in the middle of a change
             self._free_pages = sum(count << order for order, count in enumerate(self.lists.counts()))
         return self._free_pages
 

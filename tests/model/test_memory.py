@@ -394,6 +394,8 @@ def test_a_snapshot_can_be_taken_at_every_event():
             in_hand = zone.buddy.in_hand if zone.buddy else None
             held = (1 << in_hand[1]) if in_hand else 0
             assert zone.free + held + sum(pcp.count for pcp in zone.pcp) <= zone.managed
+            live = memory.zone(zone.name).buddy
+            assert live is None or live.free_pages == zone.free
         seen.append(event.name)
 
     trace.listen(look)
