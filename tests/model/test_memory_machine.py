@@ -214,7 +214,7 @@ class MemoryMachine(RuleBasedStateMachine):
 def machine_test(name, pcp):
     machine = type(f"Machine of {name}", (MemoryMachine,), {"name": name, "pcp": pcp})
     case = machine.TestCase
-    case.settings = settings(max_examples=10, stateful_step_count=30, deadline=None)
+    case.settings = settings(max_examples=6, stateful_step_count=25, deadline=None)
     return case
 
 
