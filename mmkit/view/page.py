@@ -123,6 +123,24 @@ class StructPage(_PagePicture):
         return f"flags {flags}, mapping {mapping}. {alt_struct(self.snapshot)}"
 
 
+class PageBits(_PagePicture):
+    """The bits of a page's flags and of its mapping."""
+
+    def __init__(self, snapshot: PageSnapshot) -> None:
+        super().__init__(
+            snapshot,
+            [
+                lambda p, top: (FlagsPanel(p, top, snapshot), FlagsPanel.HEIGHT),
+                lambda p, top: (MappingPanel(p, top, snapshot), MappingPanel.HEIGHT),
+            ],
+        )
+        self.update(snapshot)
+
+    def describe(self) -> str:
+        """Say what both say."""
+        return f"{alt_flags(self.snapshot, self.before)} {alt_mapping(self.snapshot)}"
+
+
 class PagePicture(_PagePicture):
     """All of a page: its struct, the bits of its flags and of its mapping."""
 
