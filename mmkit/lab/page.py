@@ -13,19 +13,17 @@ from mmkit.lab.timeline import Entry
 from mmkit.model.page import MemMap, Page
 from mmkit.model.pageflags import MappingKind, PageFlags
 from mmkit.model.snapshot import PageSnapshot
-from mmkit.view.page import FlagBits, MappingBits, PagePicture, StructPage
+from mmkit.view.page import PageBits, PagePicture, StructPage
 
-Shown = FlagBits | MappingBits | PagePicture | StructPage
+Shown = PageBits | PagePicture | StructPage
 
 PFN = 0x123456
 ANON_VMA_ADDR, ADDRESS_SPACE_ADDR, FILE_INDEX = 0x0ABC_D000, 0x0123_4560, 3
 """Where in low memory the structures lie that a page is given to, and which page of the file it is."""
 COUNTS = {"_refcount: 0 when free (today)": False, "_count: -1 when free (the textbook's)": True}
-PICTURES: dict[str, tuple[type[Shown], ...]] = {
-    "flags and mapping": (FlagBits, MappingBits),
-    "struct page, now and then": (StructPage,),
-    "everything": (PagePicture,),
-}
+PICTURES: dict[str, type[Shown]] = {
+    "flags and mapping": PageBits, "struct page, now and then": StructPage, "everything": PagePicture,
+}  # fmt: skip
 
 
 class PageLab(Lab):
@@ -45,7 +43,7 @@ class PageLab(Lab):
         self.picture_menu = widgets.Dropdown(description="Picture", options=tuple(PICTURES), value=picture, **look)
         self.count_menu = widgets.Dropdown(description="Count", options=COUNTS, value=False, **look)
         self.flag_toggles = {name: self._toggle(name) for name in PageFlags.__members__ if _own_bit(name)}
-        self._drawn: dict[str, tuple[Shown, ...]] = {}
+        self._drawn: dict[str, Shown] = {}
         self._following = False
         super().__init__(self._controls(), ())
         mem_map.trace = self.trace
@@ -97,16 +95,16 @@ class PageLab(Lab):
     def draw(self, entry: Entry[PageSnapshot]) -> None:
         """Draw the page; the toggles show its flags."""
         before = self.timeline.entries[max(self.timeline.index - 1, 0)].snapshot
-        self.pictures = self._shown(entry.snapshot)
-        for picture in self._shown(entry.snapshot):
-            picture.update(entry.snapshot, bool(self.count_menu.value), before)
+        picture = self._shown(entry.snapshot)
+        picture.update(entry.snapshot, bool(self.count_menu.value), before)
+        self.pictures = (picture,)
         self._follow(entry.snapshot.flags)
 
-    def _shown(self, snapshot: PageSnapshot) -> tuple[Shown, ...]:
-        """The pictures that are chosen, made when they are first looked at."""
+    def _shown(self, snapshot: PageSnapshot) -> Shown:
+        """The picture that is chosen, made when it is first looked at."""
         chosen = str(self.picture_menu.value)
         if chosen not in self._drawn:
-            self._drawn[chosen] = tuple(kind(snapshot) for kind in PICTURES[chosen])
+            self._drawn[chosen] = PICTURES[chosen](snapshot)
         return self._drawn[chosen]
 
     def _follow(self, flags: PageFlags) -> None:

@@ -32,10 +32,9 @@ def _of_page(event: trace.Event) -> str:
             return f"A page table entry is removed: _mapcount is now {event.mapcount}."
         case trace.PageFlagsChange():
             changes = [(verb, PageFlags(bits).names) for verb, bits in _flag_changes(event) if bits]
-            told = " and ".join(f"{verb} {', '.join(names)}" for verb, names in changes)
-            return f"Flags: {told}."
+            return "; ".join(f"{verb} {', '.join(names)}" for verb, names in changes) + "."
     return ""
 
 
 def _flag_changes(event: trace.PageFlagsChange) -> tuple[tuple[str, int], tuple[str, int]]:
-    return ("set", event.new & ~event.old), ("clear", event.old & ~event.new)
+    return ("Set", event.new & ~event.old), ("Cleared", event.old & ~event.new)

@@ -71,7 +71,7 @@ class ZoneLab(Lab):
 
     def _make_request_controls(self, picture: str) -> None:
         self.gfp_menu = widgets.Dropdown(
-            description="gfp", options=MASKS, style=_NARROW, layout=widgets.Layout(width="13em")
+            description="gfp", options=MASKS, style=_NARROW, layout=widgets.Layout(width="15em")
         )
         self.flag_toggles = {
             name: widgets.ToggleButton(
