@@ -7,7 +7,6 @@ import pytest
 from mmkit import ARM64, TOY, X86, X86_64, X86_64_LA57, X86_PAE
 from mmkit.arch import PRESETS
 from mmkit.data import recording
-from mmkit.model.pagebytes import struct_page_now, struct_page_then
 from mmkit.model.pageflags import (
     BitField,
     MappingKind,
@@ -17,6 +16,7 @@ from mmkit.model.pageflags import (
     mapping_kind,
     page_type_of,
 )  # fmt: skip
+from mmkit.model.structpage import struct_page_now, struct_page_then
 from tests import btf
 
 RECORDED = btf.parse(recording("host-6.18").text("btf.txt"))
