@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from mmkit.lab.introduction import IntroductionLab
     from mmkit.lab.machine import MachineLab
     from mmkit.lab.page import PageLab
-    from mmkit.lab.page import PageLab
     from mmkit.lab.problem import ProblemLab
     from mmkit.lab.zone import ZoneLab
 
@@ -18,7 +17,6 @@ _HOMES = {
     "BuddyLab": "mmkit.lab.buddy",
     "IntroductionLab": "mmkit.lab.introduction",
     "MachineLab": "mmkit.lab.machine",
-    "PageLab": "mmkit.lab.page",
     "PageLab": "mmkit.lab.page",
     "ProblemLab": "mmkit.lab.problem",
     "ZoneLab": "mmkit.lab.zone",
