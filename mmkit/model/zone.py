@@ -84,11 +84,7 @@ class Zone:
 
     def has_block(self, order: int) -> bool:
         """Whether a free block of at least ``order`` is on a list that ordinary requests may use."""
-        assert self.buddy
-        length = self.buddy.lists.length
-        return any(
-            length(kind, size) for size in range(self.buddy.max_order, order - 1, -1) for kind in range(PCP_TYPES)
-        )
+        return self.buddy is not None and self.buddy.has_block(order)
 
     def can_take(self, order: int, migratetype: MigrateType, cpu: int, nofragment: bool) -> bool:
         """Whether ``take`` would find a block."""
@@ -221,7 +217,12 @@ class Zone:
 
     @classmethod
     def from_snapshot(
-        cls, snapshot: ZoneSnapshot, index: int, huge_order: int | None, kernel: str, trace: Trace | None = None
+        cls,
+        snapshot: ZoneSnapshot,
+        index: int,
+        huge_order: int | None,
+        kernel: str = "6.18",
+        trace: Trace | None = None,
     ) -> Zone:
         """Return a zone that goes on exactly as the one the snapshot was taken of.
 
