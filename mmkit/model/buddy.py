@@ -129,7 +129,9 @@ class BuddyAllocator(FreeArea):
         if found is None:
             self._announce(MmPageAlloc(None, order, 0, MigrateType(migratetype)))
             pages = f"{1 << order} pages in one block (order {order})" if order else "a page"
-            raise OutOfMemory(f"no {MigrateType(migratetype).title} memory for {pages}: {self!r}")
+            left = f"{self.free_pages} of {self.nr_pages} pages are free, none of them so large a block"
+            left = left if self.free_pages else "no page is free"
+            raise OutOfMemory(f"no {MigrateType(migratetype).title} memory for {pages}: {left}")
         if self.trace is not None:
             self._fell = found
             if self.kernel == "6.1":  # 6.18 tells it once it has the page
