@@ -85,7 +85,7 @@ ZONE_INKS: dict[str, Ink] = {
     "Normal": Ink("Normal", "", "#cbe6c4", "#7fb872", ".", edge="#3f7d34"),
     "HighMem": Ink("HighMem", "", "#fbdcb4", "#dba45a", "\\", edge="#a86a1c"),
     "Movable": Ink("Movable", "", "#f7cfd6", "#cf8895", "|", edge="#a34a5c"),
-    "Device": Ink("Device", "", "#dedede", "#9a9a9a", "x", edge="#5c5c5c"),
+    "Device": Ink("Device", "", "#d2d2d2", "#9a9a9a", "x", edge="#5c5c5c"),
 }
 """Zones, where several stand side by side."""
 

@@ -13,7 +13,7 @@ from mmkit.view.artist import Box, Boxes
 from mmkit.view.parts import segments, spread
 from mmkit.view.picture import MARGIN, Picture, fit
 
-_TOP, _HIGH, _BLOCK, _MOST = 84, 222, 270, 5
+_TOP, _HIGH, _BLOCK, _MOST = 84, 222, 276, 5
 
 
 def _names(snapshot: MemorySnapshot) -> list[str]:
@@ -156,7 +156,7 @@ class WatermarksPicture(Picture):
         if self.top:
             ok, why = _verdict(zone, reserve, self.top, _names(self.snapshot))
             text = fit(f"{'✓' if ok else '✗'} {why}", tank.room - 12, 11)
-            tank.verdict.set(text, x=tank.left - 10, y=tank.bottom + 20, colour=ink.TEXT if ok else ink.ALERT)
+            tank.verdict.set(text, x=tank.left - 10, y=tank.bottom + 17, colour=ink.TEXT if ok else ink.ALERT)
         self._draw_tank(tank, zone, reserve)
 
     def _draw_tank(self, tank: Tank, zone: ZoneSnapshot, reserve: int) -> None:
@@ -189,4 +189,4 @@ _LEGEND = {MARGIN + 22.0: "free pages", MARGIN + 112.0: "kept back from this req
 
 
 def _height(count: int) -> float:
-    return _TOP + _BLOCK * max(1, -(-count // _MOST)) + 14
+    return _TOP + _BLOCK * max(1, -(-count // _MOST)) + 8

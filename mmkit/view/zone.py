@@ -72,8 +72,9 @@ class Card:
         """Write the texts of a zone into ``box``; returns the bars to draw."""
         left, right, look = box.left + 8, box.right - 8, ink.ZONE_INKS.get(zone.name, ink.UNTOLD)
         size = exact_size(zone.spanned * page_size)
-        self.size.set(size, x=right, y=box.top + 18)
-        self.name.set(fit(title, right - left - text_width(size, 10) - 5, 12, True), x=left, y=box.top + 18)
+        both = text_width(title, 12, True) + 5 + text_width(size, 10) <= right - left
+        self.size.set(size if both else "", x=right, y=box.top + 18)
+        self.name.set(fit(title, right - left, 12, True), x=left, y=box.top + 18)
         self.range.set(fit(f"0x{zone.start_pfn:x}–0x{zone.end_pfn - 1:x}", right - left, 10), x=left, y=box.top + 34)
         bars: list[tuple[Box, ink.Ink]] = [(box, ink.TAG)]
         lost = {}

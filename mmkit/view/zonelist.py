@@ -6,7 +6,7 @@ from mmkit.model.snapshot import ZoneTry, ZoneWalk
 from mmkit.view import ink
 from mmkit.view.artist import Box, Boxes
 from mmkit.view.cells import Letters
-from mmkit.view.parts import Entry, legend_row, plural, segments
+from mmkit.view.parts import Entry, legend_row, listed, plural, segments
 from mmkit.view.picture import MARGIN, Picture, fit
 
 _TOP, _HIGH, _MOST = 74, 250, 16
@@ -35,9 +35,13 @@ def why(one: ZoneTry) -> str:
 
 
 def alt_zonelist(walk: ZoneWalk) -> str:
-    """Tell the way of the request, zone by zone."""
-    told = [f"{_place(one, walk)} ({one.mark_name} mark): {why(one)}" for one in walk.tries]
-    return f"{_title(walk)}. Looked at: {'; '.join(told) or 'no zone'}. ({walk.source})"
+    """Tell the way of the request: the last round zone by zone, the rounds before it in short."""
+    if not walk.tries:
+        return f"{_title(walk)}: there is none to look at. ({walk.source})"
+    rounds = list(dict.fromkeys(one.mark_name for one in walk.tries))
+    told = [f"{_place(one, walk)}: {why(one)}" for one in walk.tries if one.mark_name == rounds[-1]]
+    before = f"With the {listed(rounds[:-1])} mark no zone served it. " if rounds[:-1] else ""
+    return f"{_title(walk)}. {before}With the {rounds[-1]} mark: {'; '.join(told)}. ({walk.source})"
 
 
 class ZonelistPicture(Picture):
