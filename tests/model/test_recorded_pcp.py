@@ -1,12 +1,14 @@
-"""The per-CPU lists of a traced 6.1 kernel, replayed: same lists, same refills, same drains.
+"""The per-CPU lists of a traced 6.1 kernel, replayed: same lists, same refills, same drains. And refills of 6.18.
 
 What can not be predicted: bulk allocations (vmalloc'ed kernel stacks among them) take pages off the head of a list and
 leave no event. The replay notices when a later event finds other pages at the head than expected, and takes them off
 then; until then the model holds a few pages more than the kernel did.
 """
 
+import gzip
 from collections import Counter
 from copy import copy
+from itertools import takewhile
 
 import pytest
 
@@ -22,7 +24,8 @@ from mmkit.data.events import (
     read_events,
 )
 from mmkit.data.lists import read_lists, read_pcp_lists
-from mmkit.model.pcp import PerCpuLists, list_index
+from mmkit.model.pcp import PerCpuLists, Tuning618, list_index
+from tests.model.zonefiles import DATA
 
 NAME, ZONE = "trace-buddy-6.1", "DMA32"
 BLOCK = 9
@@ -167,3 +170,58 @@ def test_drains_are_predicted_but_for_four_pages_taken_behind_the_models_back(re
 
 def test_frees_that_found_the_list_locked_are_few(replay):
     assert [row.pfn for row in replay.rows if isinstance(row, DirectFree)] == [0x6090]
+
+
+class Refills618:
+    """What each CPU of a running 6.18 machine fetched, beside what its lists' memory says that it would fetch.
+
+    How many pages the lists hold is not known, but it was far below ``high``; two CPUs, most pages in zone Normal.
+    """
+
+    def __init__(self, rows):
+        self.rows = rows
+        self.tunings = {row[1]: Tuning618(63, 219_136, 8668, 219_136) for row in rows}
+        self.found = []
+        collected = self.collected_later()
+        open_refill = {}
+        for number, (_, cpu, _, letter, *words) in enumerate(rows):
+            tuning = self.tunings[cpu]
+            if letter == "Z":
+                kind = tuple(words[1:3])
+                if open_refill.get(cpu) != kind:
+                    self.found.append(
+                        (int(words[1]), self.run(number), tuning.refill(int(words[1]), 0, below_high=False))
+                    )
+                    open_refill[cpu] = kind
+                continue
+            open_refill.pop(cpu, None)
+            if letter == "A":
+                tuning.note_alloc()
+            elif letter == "B" or (letter == "F" and number not in collected):
+                tuning.surplus(int(words[1]) if letter == "F" else 0, 0, below_high=False)
+
+    def collected_later(self):
+        """Numbers of frees that reach the lists only with a later B."""
+        found, next_of = set(), {}
+        for number in range(len(self.rows) - 1, -1, -1):
+            letter, pfn = self.rows[number][3:5]
+            if letter == "F" and next_of.get(pfn) == "B":
+                found.add(number)
+            next_of[pfn] = letter
+        return found
+
+    def run(self, number):
+        """Blocks that the CPU takes from here on in one go."""
+        cpu, kind = self.rows[number][1], self.rows[number][5:7]
+        own = (row for row in self.rows[number:] if row[1] == cpu)
+        return sum(1 for _ in takewhile(lambda row: row[3] == "Z" and row[5:7] == kind, own))
+
+
+def test_refills_of_a_running_6_18_machine_are_predicted():
+    text = gzip.decompress((DATA / "host-6.18" / "trace_system.tsv.gz").read_bytes()).decode()
+    rows = [line.split("\t") for line in text.splitlines() if not line.startswith("#")]
+    found = Refills618(rows).found
+    assert len(found) == 23
+    assert all(fetched == predicted for _, fetched, predicted in found)
+    assert {fetched for order, fetched, _ in found if order == 0} == {63, 126, 252, 504}
+    assert {fetched for order, fetched, _ in found if order == 9} == {2}
