@@ -39,9 +39,11 @@ class BuddyLab(Lab):
         super().__init__(self._rows(), ())
         self._following = False
         self._given: BuddySnapshot | None = None
-        self.begin_at(EMPTY)
-        if start != EMPTY:
-            self.begin_at(start, snapshot=snapshot, zone=zone)
+        self.begin_at(start, snapshot=snapshot, zone=zone)
+        if not hasattr(self, "timeline"):
+            why = self.message
+            self.begin_at(EMPTY)
+            self.say(why, "refused")
         self._connect()
 
     def _make_controls(self) -> None:
@@ -118,7 +120,7 @@ class BuddyLab(Lab):
         model, zones, label = self._load(start, snapshot, zone)
         begun = model.snapshot()
         self._memory = BuddyPicture(begun)
-        self._bars = FreeLists(begun)
+        self._bars: FreeLists | None = None
         self._ladder: tuple[Entry[BuddySnapshot], SplitMerge] | None = None
         self._place = (start, snapshot, model.zone, zones)
         self._shown_blocks: object = None
@@ -184,6 +186,7 @@ class BuddyLab(Lab):
     def _drawn(self, entry: Entry[BuddySnapshot]) -> Picture:
         kind = self.picture_menu.value
         if kind == "bars":
+            self._bars = self._bars or FreeLists(entry.snapshot)
             self._bars.update(entry.snapshot)
             return self._bars
         if kind == "ladder" and entry.event is not None:
