@@ -420,7 +420,7 @@ def small():
         (112, 4, "the block at page 112 was allocated with order 0, not 4"),
         (99, 0, "page 99 is outside the zone, which has pages 100 to 159"),
         (-1, 0, "page -1 is outside the zone"),
-        (-60, 0, "page -60 is outside the zone"),
+        (112 - 160, 0, "page -48 is outside the zone"),  # what Python finds there is page 112
         (0, 0, "page 0 is outside the zone"),
         (160, 0, "page 160 is outside the zone"),
         (1 << 40, 0, "is outside the zone"),
