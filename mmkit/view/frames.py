@@ -14,8 +14,7 @@ from mmkit.view.cells import NOTHING, Cells
 from mmkit.view.parts import Entry, Legend, exact_size, listed, pages_size, spread
 from mmkit.view.picture import MARGIN, Picture, fit
 
-_LEFT, _TOP, _WIDTH = 132, 62, 512
-_ZONES_X, _LEGEND_X = 652, 726
+_LEFT, _TOP, _WIDTH, _HIGH = 132, 62, 640, 264
 _LARGEST_CELL, _MOST_ZONES = 64, 16
 _USES = tuple(FrameUse)
 
@@ -96,9 +95,9 @@ class FrameMapPicture(Picture):
 
     def __init__(
         self, frame_map: FrameMap, zones: Sequence[ZoneSnapshot] = (), *, highlight: tuple[int, int] | None = None,
-        title: str = "Physical memory, frame by frame", page_size: int = 4096, height: float = 344,
+        title: str = "Physical memory, frame by frame", page_size: int = 4096,
     ) -> None:  # fmt: skip
-        super().__init__(height)
+        super().__init__(height=_TOP + _HIGH + 74)
         self.page_size, self._title = page_size, title
         self.frame_map: FrameMap | None = None
         self.cells = self.live(Cells(ink.USE_INKS))
@@ -106,14 +105,14 @@ class FrameMapPicture(Picture):
         self._badge = self.badge(frame_map.source)
         self._heading = self.text(MARGIN, 22, title, 14, live=True, bold=True)
         self._scale = self.text(MARGIN, 44, "", 11.5, live=True, colour=ink.MUTED)
-        rows = int((height - _TOP - 10) // 19)
+        rows = _HIGH // 18 + 1
         self._pfns = [
             self.text(_LEFT - 8, 0, "", 10.5, live=True, ha="right", va="center", mono=True) for _ in range(rows)
         ]
         self._addrs = [self.text(MARGIN, 0, "", 10, live=True, va="center", colour=ink.MUTED) for _ in range(rows)]
-        self.legend = Legend(self, (_LEGEND_X, _TOP, self.width - MARGIN, height - 10), len(_USES))
+        self.legend = Legend(self, (MARGIN, _TOP + _HIGH + 12, self.width + 4, self.height), len(_USES), columns=5)
         self._zone_lines = [self.line([], [], ink.MUTED, 1.5, live=True) for _ in range(_MOST_ZONES)]
-        self._zone_names = [self.text(_ZONES_X + 10, 0, "", 11, live=True, va="center") for _ in range(_MOST_ZONES)]
+        self._zone_names = [self.text(0, 0, "", 11, live=True, va="center") for _ in range(_MOST_ZONES)]
         casing = ((ink.PAPER, 4.5), (ink.TEXT, 2))
         self.outline = [self.line([], [], colour, wide, live=True, zorder=6) for colour, wide in casing]
         self.update(frame_map, zones, highlight=highlight)
@@ -144,7 +143,7 @@ class FrameMapPicture(Picture):
         self.touch()
 
     def _lay_out(self, frame_map: FrameMap) -> None:
-        room = int((self.height - _TOP - 12) * self.ratio)
+        room = int(_HIGH * self.ratio)
         size = len(frame_map.uses)
         self.grid = choose_grid(
             frame_map.start_pfn, size, int(_WIDTH * self.ratio), room, int(_LARGEST_CELL * self.ratio)
@@ -226,7 +225,7 @@ class FrameMapPicture(Picture):
         tops = [self._y(max(z.start_pfn, self._start)) for z in shown]
         ends = [max(top + 2, self._y(min(z.end_pfn, end))) for top, z in zip(tops, shown, strict=True)]
         middles = [(top + below) / 2 for top, below in zip(tops, ends, strict=True)]
-        places = spread(middles, 15, _TOP + 6, self.height - 14)
+        places = spread(middles, 15, _TOP + 6, _TOP + _HIGH - 4)
         for number, (line, name) in enumerate(zip(self._zone_lines, self._zone_names, strict=True)):
             if number >= len(shown):
                 line.set_data([], [])
@@ -238,8 +237,9 @@ class FrameMapPicture(Picture):
                 [top, top, middles[number], places[number], middles[number], below, below],
             )
             many = len({z.node for z in shown}) > 1
-            text = f"{shown[number].name} {shown[number].node}" if many else shown[number].name
-            name.set(fit(text, _LEGEND_X - x - 16, 11), x=x + 12, y=places[number])
+            node = f" {shown[number].node}" if many else ""
+            text = f"{shown[number].name}{node}: {exact_size(shown[number].spanned * self.page_size)}"
+            name.set(fit(text, self.width - MARGIN - x, 11), x=x + 12, y=places[number])
 
     def _mark(self, highlight: tuple[int, int] | None) -> None:
         xs, ys = self._outline_of(*highlight) if highlight else ([], [])

@@ -111,29 +111,28 @@ class Entry:
 
 
 class Legend:
-    """A column of swatches with letter, name and a note set to the right, such as a count."""
+    """Swatches with letter, name and a note in bold, such as a count, line by line in ``columns`` columns."""
 
-    def __init__(self, picture: Picture, box: Sequence[float], most: int, line: float = 19) -> None:
-        self.box, self.line = Box(*box), line
+    def __init__(self, picture: Picture, box: Sequence[float], most: int, columns: int = 1, line: float = 19) -> None:
+        self.box, self.line, self.columns = Box(*box), line, columns
         self.swatches = picture.live(Boxes(self.box))
-        x, right = self.box.left, self.box.right
-        self.letters = [picture.text(x + 9, 0, "", 10.5, live=True, ha="center", va="center") for _ in range(most)]
-        self.names = [picture.text(x + 26, 0, "", 11.5, live=True, va="center") for _ in range(most)]
-        self.notes = [picture.text(right, 0, "", 11.5, live=True, ha="right", va="center") for _ in range(most)]
+        self.letters = [picture.text(0, 0, "", 10.5, live=True, ha="center", va="center") for _ in range(most)]
+        self.names = [picture.text(0, 0, "", 11, live=True, va="center") for _ in range(most)]
+        self.notes = [picture.text(0, 0, "", 11, live=True, va="center", bold=True) for _ in range(most)]
 
     def set(self, entries: Sequence[Entry]) -> None:
-        """Show these lines."""
-        boxes = []
+        """Show these entries."""
+        wide, boxes = (self.box.right - self.box.left) / self.columns, []
         for number, (letter, name, note) in enumerate(zip(self.letters, self.names, self.notes, strict=True)):
             entry = entries[number] if number < len(entries) else Entry(ink.RULE, "")
-            y = self.box.top + self.line * (number + 0.5)
-            letter.set(entry.ink.letter, y=y, colour=entry.ink.text)
-            name.set(entry.name, y=y)
-            note.set(entry.note, y=y)
-            boxes.append((self.box.left, y - 7.5, self.box.left + 18, y + 7.5))
+            x = self.box.left + wide * (number % self.columns)
+            y = self.box.top + self.line * (number // self.columns + 0.5)
+            letter.set(entry.ink.letter, x=x + 9, y=y, colour=entry.ink.text)
+            name.set(entry.name, x=x + 24, y=y)
+            note.set(entry.note, x=x + 32 + text_width(entry.name, 11), y=y)
+            boxes.append((x, y - 7.5, x + 18, y + 7.5))
         shown = entries[: len(self.names)]
-        edges = [e.ink.mark if e.ink.mark != e.ink.face else ink.LINE for e in shown]
-        self.swatches.put(boxes[: len(shown)], [e.ink for e in shown], edges)
+        self.swatches.put(boxes[: len(shown)], [e.ink for e in shown])
 
 
 def legend_row(picture: Picture, y: float, groups: Sequence[tuple[str, Sequence[Entry]]]) -> None:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from mmkit.view import ink
 
-_LEVEL = 6
-_STRIP_ROWS = 40
+_LEVEL = 5
+_STRIP_ROWS = 24
 _RAMP = (0.25, 0.5, 0.75)
 
 

@@ -113,16 +113,18 @@ def test_counts_are_told() -> None:
 
 
 def test_the_outline_follows_the_rows() -> None:
-    picture = FrameMapPicture(frames(64), highlight=(9, 15))
-    xs, ys = picture.outline[0].get_data()
-    wide, high = picture.grid.wide / picture.ratio, picture.grid.high / picture.ratio
+    picture = FrameMapPicture(frames(64), highlight=(17, 23))
+    grid = picture.grid
+    wide, high = grid.wide / picture.ratio, grid.high / picture.ratio
     left, top = picture.map_box[:2]
+    assert grid.columns == 16
+    xs, ys = picture.outline[0].get_data()
     assert (min(xs), max(xs)) == (left + wide, left + 7 * wide)
     assert (min(ys), max(ys)) == (top + high, top + 2 * high)
-    picture.update(frames(64), highlight=(6, 26))
+    picture.update(frames(64), highlight=(6, 40))
     xs, ys = picture.outline[0].get_data()
-    assert (min(xs), max(xs)) == (left, left + 8 * wide)
-    assert (min(ys), max(ys)) == (top, top + 4 * high)
+    assert (min(xs), max(xs)) == (left, left + 16 * wide)
+    assert (min(ys), max(ys)) == (top, top + 3 * high)
     picture.update(frames(64))
     assert not len(picture.outline[0].get_xdata())
 
@@ -131,9 +133,9 @@ def test_zones_are_named_beside_their_rows() -> None:
     picture = FrameMapPicture(
         frames(4096), [zone("DMA", 0, 1024), zone("Normal", 1024, 3072), zone("Far", 1 << 20, 16)]
     )
-    places = {text: box for text, box in picture.texts if text in ("DMA", "Normal", "Far")}
-    assert set(places) == {"DMA", "Normal"}
-    assert places["DMA"].bottom < places["Normal"].top
+    places = {text: box for text, box in picture.texts if ": " in text and "MiB" in text}
+    assert set(places) == {"DMA: 4 MiB", "Normal: 12 MiB"}
+    assert places["DMA: 4 MiB"].bottom < places["Normal: 12 MiB"].top
 
 
 def test_letters_stand_in_cells_that_have_room() -> None:
