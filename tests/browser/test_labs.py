@@ -165,7 +165,7 @@ def test_page_lab(show: Show) -> None:
     page.press("dirty")
     twin.toggle("dirty")
     page.assert_shows(twin)
-    page.choose("Count", "_count, -1 when free (the textbook's)")
+    page.choose("Count", "_count: -1 when free (the textbook's)")
     twin.count_menu.value = True
     page.assert_shows(twin)
 
