@@ -6,7 +6,6 @@ Leaves out: assertions about struct page.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +19,9 @@ if TYPE_CHECKING:
     from mmkit.model.freearea import FreeArea
 
 Bytes = npt.NDArray[np.uint8]
+Pfns = npt.NDArray[np.int64]
+Listed = list[tuple[MigrateType, int, Pfns]]
+"""(migrate type, order, first pfns) of every list that is not empty."""
 
 
 def check_area(area: FreeArea) -> None:
@@ -28,24 +30,22 @@ def check_area(area: FreeArea) -> None:
     first = area.start_pfn // chunk * chunk
     states = np.frombuffer(bytes(memoryview(area.state)[first:]), np.uint8)
     _check_holes(area, states, first)
-    listed = list(_listed(area))
-    _check_lists(area, listed, states)
+    listed = [
+        (kind, order, np.array(area.lists.pfns(kind, order), np.int64))
+        for kind in MigrateType
+        for order in range(area.max_order + 1)
+        if area.lists.length(kind, order)
+    ]
+    _check_lists(area, listed, states, first)
     _check_cover(area, states, first)
-    for pfn, order, kind in listed:
-        _check_merged(area, pfn, order)
-        _check_list_type(area, pfn, order, kind)
+    for kind, order, pfns in listed:
+        _check_merged(area, order, pfns, states, first)
+        if area.kernel != "6.1":
+            _check_list_type(area, kind, order, pfns)
 
 
 def _broken(rule: str, what: str) -> InvariantError:
     return InvariantError(f"{rule}: {what}")
-
-
-def _listed(area: FreeArea) -> Iterator[tuple[int, int, int]]:
-    """Yield (pfn, order, migratetype) of every block on a list."""
-    for kind in range(NR_MIGRATETYPES):
-        for order in range(area.max_order + 1):
-            for pfn in area.lists.pfns(kind, order):
-                yield pfn, order, kind
 
 
 def _check_holes(area: FreeArea, states: Bytes, first: int) -> None:
@@ -57,18 +57,21 @@ def _check_holes(area: FreeArea, states: Bytes, first: int) -> None:
         raise _broken("holes and what lies outside the zone are never memory", f"page {first + int(wrong[0])}")
 
 
-def _check_lists(area: FreeArea, listed: list[tuple[int, int, int]], states: Bytes) -> None:
-    seen: set[int] = set()
-    for pfn, order, kind in listed:
-        where = f"page {pfn} on the list of order {order}, {MigrateType(kind).title}"
-        if pfn in seen:
-            raise _broken("a block is on one list, once", where)
-        seen.add(pfn)
-        if not area.start_pfn <= pfn < area.end_pfn or area.state[pfn] != order:
-            raise _broken("a block on a list is free and of that order", where)
-        if pfn % (1 << order):
-            raise _broken("blocks are aligned to their size", where)
-    unlisted = int(np.count_nonzero(states <= area.max_order)) - len(listed)
+def _check_lists(area: FreeArea, listed: Listed, states: Bytes, first: int) -> None:
+    every = np.sort(np.concatenate([pfns for _, _, pfns in listed])) if listed else np.empty(0, np.int64)
+    twice = every[1:][every[1:] == every[:-1]]
+    if len(twice):
+        raise _broken("a block is on one list, once", f"page {twice[0]}")
+    for kind, order, pfns in listed:
+        where = f"on the list of order {order}, {kind.title}"
+        wrong = pfns[(pfns < area.start_pfn) | (pfns >= area.end_pfn)]
+        wrong = wrong if len(wrong) else pfns[states[pfns - first] != order]
+        if len(wrong):
+            raise _broken("a block on a list is free and of that order", f"page {wrong[0]} {where}")
+        wrong = pfns[pfns & (1 << order) - 1 != 0]
+        if len(wrong):
+            raise _broken("blocks are aligned to their size", f"page {wrong[0]} {where}")
+    unlisted = int(np.count_nonzero(states <= area.max_order)) - len(every)
     if unlisted:
         raise _broken("a free block is on a list", f"{unlisted} are not")
 
@@ -96,22 +99,22 @@ def _check_cover(area: FreeArea, states: Bytes, first: int) -> None:
             raise _broken(rule, f"page {first + int(np.flatnonzero(count)[0])}")
 
 
-def _check_merged(area: FreeArea, pfn: int, order: int) -> None:
-    buddy = pfn ^ 1 << order
-    if order == area.max_order or pfn > buddy or area.state[buddy] != order:
+def _check_merged(area: FreeArea, order: int, pfns: Pfns, states: Bytes, first: int) -> None:
+    if order == area.max_order:
         return
-    if order >= area.pageblock_order:
+    lower = pfns[pfns & 1 << order == 0]
+    for pfn in lower[states[(lower ^ 1 << order) - first] == order].tolist():
+        buddy = pfn ^ 1 << order
         kinds = area.blocks.type_of(pfn), area.blocks.type_of(buddy)
-        if kinds[0] != kinds[1] and max(kinds) > MigrateType.RECLAIMABLE:
-            return
-    raise _broken("free buddies are merged", f"pages {pfn} and {buddy}, order {order}")
+        if kinds[0] == kinds[1] or max(kinds) <= MigrateType.RECLAIMABLE:
+            raise _broken("free buddies are merged", f"pages {pfn} and {buddy}, order {order}")
 
 
-def _check_list_type(area: FreeArea, pfn: int, order: int, kind: int) -> None:
+def _check_list_type(area: FreeArea, kind: MigrateType, order: int, pfns: Pfns) -> None:
     """Since 6.10 a free block is on the list of its pageblock's type, and larger ones have pageblocks of one type."""
-    if area.kernel == "6.1":
-        return
-    if any(area.blocks.type_of(page) != kind for page in range(pfn, pfn + (1 << order), 1 << area.pageblock_order)):
-        raise _broken(
-            "a free block is on the list of its pageblock's type", f"page {pfn} is on {MigrateType(kind).title}"
-        )
+    numbers, place = np.unique(pfns >> area.pageblock_order, return_inverse=True)
+    for number, row in enumerate(numbers.tolist()):
+        touched = area.blocks.rows[row : row + max(1, 1 << order >> area.pageblock_order)]
+        if any(found != kind for _, _, found in touched):
+            page = pfns[np.flatnonzero(place == number)[0]]
+            raise _broken("a free block is on the list of its pageblock's type", f"page {page} is on {kind.title}")

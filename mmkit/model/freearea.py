@@ -244,7 +244,6 @@ class FreeArea:
         if shape != [NR_MIGRATETYPES] * (self.max_order + 1):
             raise InvariantError("a snapshot has a list for every order and type")
         self.lists.load(snapshot.free_lists)
-        self._free_pages = None
         for order, lists in enumerate(snapshot.free_lists):
             for pfn in (pfn for pfns in lists for pfn in pfns):
                 if not self.start_pfn <= pfn < self.end_pfn or self.state[pfn] != INSIDE:

@@ -271,10 +271,11 @@ def test_pages_that_are_alike_count_for_the_half(kernel):
     buddy, _ = fragmented(kernel, pfns[:2], kind=RECLAIMABLE, of=MOVABLE)
     assert buddy.alloc(0, MOVABLE) == 0
     assert buddy.pageblock_type(0) == MOVABLE
-    for of, changes in ((RECLAIMABLE, True), (MOVABLE, False)):
-        buddy, _ = fragmented(kernel, (0,), kind=MOVABLE, of=of)
-        assert buddy.alloc(0, UNMOVABLE) == 0
-        assert (buddy.pageblock_type(0) == UNMOVABLE) == changes
+    for wanted, other in ((UNMOVABLE, RECLAIMABLE), (RECLAIMABLE, UNMOVABLE)):
+        for of, changes in ((other, True), (wanted, True), (MOVABLE, False)):
+            buddy, _ = fragmented(kernel, (0,), kind=MOVABLE, of=of)
+            assert buddy.alloc(0, wanted) == 0
+            assert (buddy.pageblock_type(0) == wanted) == changes
 
 
 def test_who_knows_better_decides_about_claims():
