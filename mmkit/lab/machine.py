@@ -44,7 +44,7 @@ class MachineLab(Lab):
         self.zone_menu.value = kept if kept in names else names[-1]
         self.offers_box.value = _offers(reading)
         populated = [zone for zone in reading.memory.zones if zone.spanned]
-        self._frames = FrameMapPicture(reading.frames, populated, height=280) if reading.frames else None
+        self._frames = FrameMapPicture(reading.frames, populated) if reading.frames else None
         self._lists = FreeLists(reading.memory, *self._zone())
         self._set_pictures()
 
