@@ -67,6 +67,6 @@ def enclosing_block(area: FreeArea, pfn: int) -> tuple[int | None, int]:
     for order in range(area.max_order + 1):
         first = pfn >> order << order
         code = area.state[first]
-        if code not in (INSIDE, HOLE, UNKNOWN) and code & 0x0F >= order:
+        if code not in (INSIDE, HOLE, UNKNOWN) and code & 0x0F == order:
             return first, code
     return None, INSIDE

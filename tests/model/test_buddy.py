@@ -351,6 +351,41 @@ def test_a_pageblock_that_the_zone_cuts_off_is_never_claimed_whole(kernel):
         buddy.check()
 
 
+def test_6_1_steps_over_the_start_of_the_zone():
+    """Of the pageblock that the zone's start cuts off, what lies before the block found stays where it is."""
+    buddy = BuddyAllocator(15, 1, 3, pageblock_order=3, kernel="6.1")
+    buddy.alloc(3)
+    assert lists(buddy) == {0: [1], 1: [2], 2: [4]}
+    assert buddy.alloc(0, UNMOVABLE) == 4
+    assert lists(buddy) == {0: [1], 1: [2]}
+    assert lists(buddy, UNMOVABLE) == {0: [5], 1: [6]}
+    assert buddy.pageblock_type(1) == UNMOVABLE
+
+
+def test_6_1_leaves_a_pageblock_in_reserve_alone():
+    """A block may be on Movable's list while its pageblock is kept for high-order atomic requests."""
+    buddy = BuddyAllocator(8, max_order=3, pageblock_order=3, kernel="6.1")
+    for _ in range(8):
+        buddy.alloc(0)
+    buddy.set_pageblock_type(0, HIGHATOMIC)
+    for pfn in range(8):
+        buddy.free(pfn, 0, MOVABLE)
+    assert lists(buddy) == {3: [0]}
+    assert buddy.alloc(0, UNMOVABLE) == 0
+    assert buddy.pageblock_type(0) == HIGHATOMIC
+    assert lists(buddy, UNMOVABLE) == {0: [1], 1: [2], 2: [4]}
+
+
+@KERNELS
+@pytest.mark.parametrize(("unknown", "changes"), [((), True), ((1, 2, 3, 4), True), ((1, 2, 3, 4, 5), False)])
+def test_pages_of_unknown_use_are_not_alike(kernel, unknown, changes):
+    snapshot = fragmented(kernel, (0,), kind=MOVABLE, of=UNMOVABLE)[0].snapshot()
+    allocated = bytes(0xFF if pfn in unknown else code for pfn, code in enumerate(snapshot.allocated))
+    buddy = BuddyAllocator.from_snapshot(replace(snapshot, allocated=allocated))
+    assert buddy.alloc(0, RECLAIMABLE) == 0
+    assert (buddy.pageblock_type(0) == RECLAIMABLE) == changes
+
+
 def test_types_kept_apart_are_never_a_fallback_and_never_merge():
     for kernel in ("6.1", "6.18"):
         buddy = BuddyAllocator(32, max_order=4, pageblock_order=3, kernel=kernel)
