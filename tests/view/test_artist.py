@@ -88,6 +88,14 @@ def test_lanes_show_every_box_at_its_place() -> None:
     assert lanes.x(16) == 50
 
 
+def test_boxes_that_reach_into_the_range_are_cut_at_its_ends() -> None:
+    picture = Picture(20, 100)
+    lanes = picture.live(Lanes((0, 0, 100, 20)))
+    lanes.put([(0, 20)], [[Run(np.array([0, 24]), np.array([16, 40]), ink.WATER)]], (8, 32))
+    columns = (pixels_of(picture) != word(ink.PAPER)).all(axis=0)
+    assert columns.tolist() == [True] * 66 + [False] * 67 + [True] * 67
+
+
 def test_the_smallest_of_a_million_is_still_seen() -> None:
     picture = Picture(20, 100)
     lanes = picture.live(Lanes((0, 0, 100, 20)))

@@ -158,6 +158,7 @@ def test_the_skyline_is_as_high_as_the_order() -> None:
     assert np.diff(heights) == pytest.approx([-heights[-1]] * 4)
     assert alt_free_strip(TOY).startswith("From pfn 0x0 to 0x3f: 9 free blocks; of order 0 to 4: 3, 2, 1, 1, 2.")
     assert "order 4 at 0x0, and 1 more" in alt_free_strip(TOY)
+    assert alt_free_strip(TOY, (0x2C, 0x34)).startswith("From pfn 0x2c to 0x33: 2 free blocks; ")
     assert alt_free_strip(TOY, (0x11, 0x1D)) == "From pfn 0x11 to 0x1c: no free block. (model)"
 
 

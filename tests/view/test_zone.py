@@ -124,6 +124,17 @@ def test_free_pages_pass_the_line_exactly_if_they_suffice() -> None:
         assert picture.letters.letters == ([] if free < 900_000 else picture.letters.letters[:1])
 
 
+def test_mark_and_reserve_share_what_must_stay_free() -> None:
+    picture = ZonelistPicture(ZoneWalk(MODEL, "GFP_KERNEL", 0, (look("DMA", 100, 300, 900),)))
+    mark, reserve = (
+        next(box for box, one in zip(picture.bars.boxes, picture.bars.inks, strict=True) if one is wanted)
+        for wanted in (ink.KEPT, ink.FIELD)
+    )
+    assert mark.right == reserve.left
+    assert reserve.right == picture.need.get_xdata()[0]
+    assert (reserve.right - reserve.left) == pytest.approx(3 * (mark.right - mark.left))
+
+
 def test_a_long_refusal_is_told_in_short() -> None:
     told = alt_zonelist(REFUSED)
     assert "refused by every zone. With the low and min mark no zone served it. With the none mark: " in told
