@@ -19,9 +19,22 @@ from tests.browser.server import JupyterLab
 
 ROOT = Path(__file__).parents[1]
 PICTURES = {
-    "buddy": "from mmkit.lab import BuddyLab\nlab = BuddyLab(start='notes')\nlab.alloc(order=8)\nlab.back()\nlab",
-    "zone": "from mmkit.lab import ZoneLab\nZoneLab()",
-    "page": "from mmkit.lab import PageLab\nPageLab()",
+    "buddy": """from mmkit.lab import BuddyLab
+lab = BuddyLab(start='notes')
+lab.order_number.value = 8
+lab.alloc()
+lab.back()
+lab""",
+    "zone": """from mmkit.lab import ZoneLab
+lab = ZoneLab(ram="4GiB", picture="watermarks")
+lab.order_number.value = 9
+lab.alloc_until()
+lab""",
+    "page": """from mmkit.lab import PageLab
+lab = PageLab()
+lab.anonymous()
+lab.toggle("dirty")
+lab""",
 }
 SCALE = 1.5
 MARGIN = "background: white; padding: 12px; width: max-content"
@@ -37,7 +50,7 @@ def take(root: Path, server: JupyterLab, chromium: Chromium, name: str, code: st
     lab = LabPage(notebook)
     lab.node.evaluate("(node, look) => { node.style.cssText += look; }", MARGIN)
     lab.node.screenshot(path=ROOT / ".readme" / f"{name}.png")
-    words = " ".join([lab.said, *lab.alts])
+    words = " ".join(lab.alts)
     notebook.close()
     return re.sub(r"[\[\]]", "", words)
 
