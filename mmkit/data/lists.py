@@ -85,8 +85,12 @@ def read_pcp_lists(recording: str | Path, k: int) -> dict[str, PcpSnapshot]:
             count=zone.pcp_numbers["count"],
             high=zone.pcp_numbers["high"],
             batch=zone.pcp_numbers["batch"],
-            free_factor=zone.pcp_numbers["free_factor"],
+            high_min=zone.pcp_numbers.get("high_min"),
+            high_max=zone.pcp_numbers.get("high_max"),
+            free_factor=zone.pcp_numbers.get("free_factor", 0),
             lists=tuple(zone.pcp.get(index, ()) for index in range(zone.pcp_numbers["lists"])),
+            alloc_factor=zone.pcp_numbers.get("alloc_factor", 0),
+            free_count=zone.pcp_numbers.get("free_count", 0),
         )
         for name, zone in _parse(recording, k).zones.items()
     }
@@ -159,9 +163,10 @@ def _free_line(state: _State, words: list[str]) -> None:
 
 
 def _pcpinfo_line(state: _State, words: list[str]) -> None:
-    numbers = dict(word.split("=") for word in words[1:])
     zone = state.zones[words[0]]
-    zone.pcp_numbers = {key: int(numbers.get(key, "")) for key in ("count", "high", "batch", "free_factor", "lists")}
+    zone.pcp_numbers = {name: int(number) for name, number in (word.split("=") for word in words[1:])}
+    if not {"count", "high", "batch", "lists"} <= zone.pcp_numbers.keys():
+        raise ValueError("a number is missing")
 
 
 def _pcp_line(state: _State, words: list[str]) -> None:
@@ -191,7 +196,7 @@ _LINES: dict[str, Callable[[_State, list[str]], None]] = {
 _SHAPES = {
     "ZONE": "ZONE name start_pfn N spanned N ...",
     "FREE": "FREE zone order migratetype pfn...",
-    "PCPINFO": "PCPINFO zone count=N high=N batch=N free_factor=N lists=N",
+    "PCPINFO": "PCPINFO zone count=N high=N batch=N lists=N ...",
     "PCP": "PCP zone list_index pfn...",
     "PB": "PB and a digit for every pageblock, at the end",
 }

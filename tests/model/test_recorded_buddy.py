@@ -1,8 +1,9 @@
-"""The buddy lists of two traced 6.1 kernels, replayed: the very page of every take, every list in order.
+"""The buddy lists of traced kernels, two 6.1 and a 6.12, replayed: the very page of every take, every list in order.
 
 The model starts from the free lists in the memory image of snapshot 0. It is then told only what was asked for: takes
 (Z) by order and type, gives (D, G) by page. Whether a claimed pageblock changes its type is read from the recording
-(X), since the trace does not hold how many pages in use were alike.
+(X), since the trace does not hold how many pages in use were alike. A fallback in 6.12 takes the page itself (X, no Z);
+its rules are those of the model's "6.18", though all its fallbacks are of one kind: whole pageblocks.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from mmkit.model.buddy import BuddyAllocator
 from mmkit.model.migratetype import NR_MIGRATETYPES
 from mmkit.model.trace import MmPageAllocExtfrag, Trace
 
-TAKES = {"trace-buddy-6.1": 13_651, "trace-fallback-6.1": 27_116}
-SNAPSHOTS = {"trace-buddy-6.1": 6, "trace-fallback-6.1": 2}
+TAKES = {"trace-buddy-6.1": 13_651, "trace-fallback-6.1": 27_116, "trace-frag-6.12": 20_612 + 4}
+SNAPSHOTS = {"trace-buddy-6.1": 6, "trace-fallback-6.1": 2, "trace-frag-6.12": 2}
+FALLBACKS = {"trace-buddy-6.1": 2, "trace-fallback-6.1": 5, "trace-frag-6.12": 4}
 
 
 class Recorded(BuddyAllocator):
@@ -56,9 +58,10 @@ class Replay:
         zone = next(name for name, buddy in self.quick.items() if buddy.start_pfn <= row.pfn < buddy.end_pfn)
         for buddy in (self.quick[zone], self.told[zone]):
             match row:
-                case Extfrag():
+                case Extfrag() if buddy.kernel == "6.1":
                     buddy.kernels = row
-                case ZoneTake():
+                case Extfrag() | ZoneTake():
+                    buddy.kernels = row if isinstance(row, Extfrag) else buddy.kernels
                     self.takes.append((row.line_no, row.pfn, buddy.alloc(row.order, row.migratetype)))
                 case PcpDrain():
                     buddy.free(row.pfn, row.order, row.migratetype)
@@ -90,7 +93,7 @@ def test_all_lists_are_the_kernels_in_order(replay):
 
 def test_fallbacks_are_the_kernels(replay):
     assert replay.trace.select("mm_page_alloc_extfrag") == replay.fallbacks
-    assert len(replay.fallbacks) == {"trace-buddy-6.1": 2, "trace-fallback-6.1": 5}[replay.name]
+    assert len(replay.fallbacks) == FALLBACKS[replay.name]
 
 
 def test_listening_changes_nothing(replay):
