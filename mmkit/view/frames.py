@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from mmkit.model.snapshot import FrameMap, FrameUse, ZoneSnapshot
 from mmkit.view import ink
+from mmkit.view.artist import Box
 from mmkit.view.cells import NOTHING, Cells
-from mmkit.view.parts import Entry, Legend, exact_size, listed, pages_size, spread
+from mmkit.view.parts import Entry, Legend, exact_size, listed, outline_of, pages_size, spread
 from mmkit.view.picture import MARGIN, Picture, fit
 
-_LEFT, _TOP, _WIDTH, _HIGH = 132, 62, 640, 264
+_LEFT, _TOP, _WIDTH, _HIGH, _LOW = 132, 62, 640, 264, 96
 _LARGEST_CELL, _MOST_ZONES = 64, 16
 _USES = tuple(FrameUse)
 
@@ -113,6 +114,7 @@ class FrameMapPicture(Picture):
         self.legend = Legend(self, (MARGIN, _TOP + _HIGH + 12, self.width + 4, self.height), len(_USES), columns=5)
         self._zone_lines = [self.line([], [], ink.MUTED, 1.5, live=True) for _ in range(_MOST_ZONES)]
         self._zone_names = [self.text(0, 0, "", 11, live=True, va="center") for _ in range(_MOST_ZONES)]
+        self._frame = self.line([], [], ink.LINE, 1, live=True)
         casing = ((ink.PAPER, 4.5), (ink.TEXT, 2))
         self.outline = [self.line([], [], colour, wide, live=True, zorder=6) for colour, wide in casing]
         self.update(frame_map, zones, highlight=highlight)
@@ -149,12 +151,11 @@ class FrameMapPicture(Picture):
             frame_map.start_pfn, size, int(_WIDTH * self.ratio), room, int(_LARGEST_CELL * self.ratio)
         )
         grid = self.grid
-        self.map_box = (
-            _LEFT,
-            _TOP,
-            _LEFT + grid.columns * grid.wide / self.ratio,
-            _TOP + grid.rows * grid.high / self.ratio,
-        )
+        wide, high = grid.columns * grid.wide / self.ratio, grid.rows * grid.high / self.ratio
+        self.map_box = (_LEFT, _TOP, _LEFT + wide, _TOP + high)
+        self._bottom = _TOP + max(high, _LOW)
+        self.resize(self._bottom + 74)
+        self.legend.move(self._bottom + 12)
         each = (
             "one cell = one frame"
             if grid.per_cell == 1
@@ -225,7 +226,7 @@ class FrameMapPicture(Picture):
         tops = [self._y(max(z.start_pfn, self._start)) for z in shown]
         ends = [max(top + 2, self._y(min(z.end_pfn, end))) for top, z in zip(tops, shown, strict=True)]
         middles = [(top + below) / 2 for top, below in zip(tops, ends, strict=True)]
-        places = spread(middles, 15, _TOP + 6, _TOP + _HIGH - 4)
+        places = spread(middles, 15, _TOP + 6, max(self._bottom - 4, _TOP + 15 * len(shown)))
         for number, (line, name) in enumerate(zip(self._zone_lines, self._zone_names, strict=True)):
             if number >= len(shown):
                 line.set_data([], [])

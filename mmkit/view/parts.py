@@ -120,6 +120,10 @@ class Legend:
         self.names = [picture.text(0, 0, "", 11, live=True, va="center") for _ in range(most)]
         self.notes = [picture.text(0, 0, "", 11, live=True, va="center", bold=True) for _ in range(most)]
 
+    def move(self, top: float) -> None:
+        """Take another place; the entries follow when they are next set."""
+        self.box = self.swatches.box = self.box._replace(top=top, bottom=top + self.box.bottom - self.box.top)
+
     def set(self, entries: Sequence[Entry]) -> None:
         """Show these entries."""
         wide, boxes = (self.box.right - self.box.left) / self.columns, []

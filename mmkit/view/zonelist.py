@@ -26,12 +26,13 @@ def _title(walk: ZoneWalk) -> str:
     return f"{request}: refused by every zone"
 
 
-def why(one: ZoneTry) -> str:
+def why(one: ZoneTry, order: int) -> str:
     """Say in one line what the look at a zone found."""
     if not one.ok:
         return one.why
     need = f"{one.mark:,} + {one.reserve:,}" if one.reserve else f"{one.mark:,}"
-    return f"free {one.free:,} is above {need}: {one.why or 'served'}"
+    less = f" less {(1 << order) - 1:,}" if order else ""
+    return f"free {one.free:,}{less} is above {need}: {one.why or 'served'}"
 
 
 def alt_zonelist(walk: ZoneWalk) -> str:
@@ -39,7 +40,7 @@ def alt_zonelist(walk: ZoneWalk) -> str:
     if not walk.tries:
         return f"{_title(walk)}: there is none to look at. ({walk.source})"
     rounds = list(dict.fromkeys(one.mark_name for one in walk.tries))
-    told = [f"{_place(one, walk)}: {why(one)}" for one in walk.tries if one.mark_name == rounds[-1]]
+    told = [f"{_place(one, walk)}: {why(one, walk.order)}" for one in walk.tries if one.mark_name == rounds[-1]]
     before = f"With the {listed(rounds[:-1])} mark no zone served it. " if rounds[:-1] else ""
     return f"{_title(walk)}. {before}With the {rounds[-1]} mark: {'; '.join(told)}. ({walk.source})"
 
@@ -48,7 +49,7 @@ class ZonelistPicture(Picture):
     """A row for each zone that was looked at, in order: free pages against what must stay free, and the verdict.
 
     Every row is drawn to its own scale, such that what must stay free ends at the same vertical line: a zone may
-    serve if its bar of free pages passes it.
+    serve if what would be left of its free pages passes it, and if it has a block that is large enough.
     """
 
     def __init__(self, walk: ZoneWalk) -> None:
@@ -69,7 +70,11 @@ class ZonelistPicture(Picture):
         self._whys = [self.text(_WHY, 0, "", 11, live=True, va="center") for _ in make]
         self._more = self.note(MARGIN, _TOP + _HIGH + 12, "", live=True)
         kept = Entry(ink.KEPT, "watermark"), Entry(ink.FIELD, "kept back from this request")
-        legend_row(self, self.height - 13, [("", [Entry(ink.WATER, "free"), *kept])])
+        legend_row(
+            self,
+            self.height - 13,
+            [("", [Entry(ink.WATER, "free"), Entry(ink.TAG, "free, but taken by the request"), *kept])],
+        )
         self.update(walk)
 
     def update(self, walk: ZoneWalk) -> None:
@@ -85,10 +90,10 @@ class ZonelistPicture(Picture):
         for number in range(_MOST):
             self._write(number, shown, walk, row)
             if number < len(shown):
-                boxes += _bar(shown[number], _TOP + row * (number + 0.5), min(row / 2 - 3, 11))
+                boxes += _bar(shown[number], walk.order, _TOP + row * (number + 0.5), min(row / 2 - 3, 11))
         self.bars.put([box for box, _ in boxes], [one for _, one in boxes])
         self.need.set_data([_LINE, _LINE], [_TOP - 4, _TOP + row * len(shown)])
-        cut = [_TOP + row * (n + 0.5) for n, one in enumerate(shown) if _is_cut(one)]
+        cut = [_TOP + row * (n + 0.5) for n, one in enumerate(shown) if _is_cut(one, walk.order)]
         self.letters.put([(_BAR_END - 8, y, "»", ink.TEXT) for y in cut])
         starts = [_TOP + row * n for n in range(1, len(shown)) if shown[n].mark_name != shown[n - 1].mark_name]
         self.rules.set_data(*segments([((MARGIN, y), (self.width - MARGIN, y)) for y in starts]))
@@ -104,15 +109,20 @@ class ZonelistPicture(Picture):
         labels[0].set(_MARK_NAMES.get(one.mark_name, one.mark_name), y=y)
         labels[1].set("✓" if one.ok else "✗", y=y, colour=ink.TEXT if one.ok else ink.ALERT)
         labels[2].set(fit(_place(one, walk), _BAR - _NAME - 8, 12, one.ok), y=y, bold=one.ok)
-        labels[3].set(fit(why(one), self.width - 8 - _WHY, 11), y=y)
+        labels[3].set(fit(why(one, walk.order), self.width - 8 - _WHY, 11), y=y)
 
 
-def _is_cut(one: ZoneTry) -> bool:
+def left_after(one: ZoneTry, order: int) -> int:
+    """Return the pages that count as free: all but one of those that the request would take are taken off."""
+    return max(0, one.free - (1 << order) + 1)
+
+
+def _is_cut(one: ZoneTry, order: int) -> bool:
     """Whether the free pages reach beyond the end of their bar."""
-    return one.free * (_LINE - _BAR) > (one.mark + one.reserve) * (_BAR_END - _BAR)
+    return left_after(one, order) * (_LINE - _BAR) > (one.mark + one.reserve) * (_BAR_END - _BAR)
 
 
-def _bar(one: ZoneTry, y: float, half: float) -> list[tuple[Box, ink.Ink]]:
+def _bar(one: ZoneTry, order: int, y: float, half: float) -> list[tuple[Box, ink.Ink]]:
     """Draw what must stay free up to the common line, and over it the free pages to the same scale."""
     need = one.mark + one.reserve
     scale = (_LINE - _BAR) / need if need else float("inf")
@@ -121,7 +131,8 @@ def _bar(one: ZoneTry, y: float, half: float) -> list[tuple[Box, ink.Ink]]:
         split = _BAR + one.mark * scale
         boxes = [(Box(_BAR, y - half, split, y + half), ink.KEPT), (Box(split, y - half, _LINE, y + half), ink.FIELD)]
         boxes = [(box, look) for box, look in boxes if box.right > box.left]
-    if one.free:
-        end = min(_BAR_END, _BAR + one.free * scale) if need else _BAR_END
-        boxes.append((Box(_BAR, y - half / 2, max(end, _BAR + 1), y + half / 2), ink.WATER))
+    for pages, look in ((one.free, ink.TAG), (left_after(one, order), ink.WATER)):
+        if pages:
+            end = min(_BAR_END, _BAR + pages * scale)
+            boxes.append((Box(_BAR, y - half / 2, max(end, _BAR + 1), y + half / 2), look))
     return boxes

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from viewsamples import REFUSED, SERVED, big_machine, look, machine, zone
 
@@ -122,6 +124,15 @@ def test_free_pages_pass_the_line_exactly_if_they_suffice() -> None:
         assert bool(bars and bars[0].right > line) == passes
         assert walk.tries[0].ok == passes
         assert picture.letters.letters == ([] if free < 900_000 else picture.letters.letters[:1])
+
+
+def test_pages_that_the_request_takes_do_not_count() -> None:
+    refused = replace(look("DMA", 1_792, 190, 843), ok=False, why="free 1,792 less 1,023 is not above 190 + 843")
+    picture = ZonelistPicture(ZoneWalk(MODEL, "GFP_KERNEL", 10, (refused,)))
+    water = next(box for box, one in zip(picture.bars.boxes, picture.bars.inks, strict=True) if one is ink.WATER)
+    line = picture.need.get_xdata()[0]
+    assert water.right < line
+    assert (water.right - water.left) / (line - water.left) == pytest.approx((1_792 - 1_023) / (190 + 843))
 
 
 def test_mark_and_reserve_share_what_must_stay_free() -> None:
