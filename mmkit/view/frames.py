@@ -147,20 +147,19 @@ class FrameMapPicture(Picture):
     def _lay_out(self, frame_map: FrameMap) -> None:
         room = int(_HIGH * self.ratio)
         size = len(frame_map.uses)
-        self.grid = choose_grid(
-            frame_map.start_pfn, size, int(_WIDTH * self.ratio), room, int(_LARGEST_CELL * self.ratio)
-        )
+        width, largest = int(_WIDTH * self.ratio), int(_LARGEST_CELL * self.ratio)
+        self.grid = choose_grid(frame_map.start_pfn, size, width, room, largest)
         grid = self.grid
         wide, high = grid.columns * grid.wide / self.ratio, grid.rows * grid.high / self.ratio
         self.map_box = (_LEFT, _TOP, _LEFT + wide, _TOP + high)
         self._bottom = _TOP + max(high, _LOW)
         self.resize(self._bottom + 74)
         self.legend.move(self._bottom + 12)
-        each = (
-            "one cell = one frame"
-            if grid.per_cell == 1
-            else f"one dot = {grid.per_cell:,} frames, pale only if all are free"
-        )
+        each = "one cell = one frame"
+        if grid.per_cell > 1:
+            each = f"one dot = {grid.per_cell:,} frames, pale only if all are free"
+        # Holes are as white as paper where cells are too small for a hatch: a frame says where the map ends.
+        self._frame.set_data(*(outline_of(Box(*self.map_box)) if grid.per_cell > 1 else ([], [])))
         total = f"{size:,} frames of {pages_size(1, self.page_size)} = {pages_size(size, self.page_size)}"
         self._scale.set(f"{total}; {each}; a row = {grid.per_row:,} frames")
         self._write_rows()
