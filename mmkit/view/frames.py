@@ -90,8 +90,8 @@ def fold(uses: NDArray[np.uint8], per_cell: int) -> NDArray[np.uint8]:
 class FrameMapPicture(Picture):
     """Physical memory as cells in rows, each frame (or group of neighbours) marked by its use.
 
-    A cell that stands for several frames shows the use that comes last in the legend, so it is free only if all of
-    them are. ``zones`` are marked at the side; ``highlight`` is a range [start, end) of pfns.
+    A cell that stands for several frames shows the use that comes last in the legend, so it is pale only if none of
+    them is in use. ``zones`` are marked at the side; ``highlight`` is a range [start, end) of pfns.
     """
 
     def __init__(
@@ -157,7 +157,7 @@ class FrameMapPicture(Picture):
         self.legend.move(self._bottom + 12)
         each = "one cell = one frame"
         if grid.per_cell > 1:
-            each = f"one dot = {grid.per_cell:,} frames, pale only if all are free"
+            each = f"one dot = {grid.per_cell:,} frames, pale only if none is in use"
         # Holes are as white as paper where cells are too small for a hatch: a frame says where the map ends.
         self._frame.set_data(*(outline_of(Box(*self.map_box)) if grid.per_cell > 1 else ([], [])))
         total = f"{size:,} frames of {pages_size(1, self.page_size)} = {pages_size(size, self.page_size)}"
