@@ -6,14 +6,13 @@ memory. The presets are frozen; ``TOY`` is no real machine, only small enough to
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from mmkit.record import Record
 
 MIB = 1 << 20
 GIB = 1 << 30
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
+class Level(Record):
     """One level of a page table: the kernel's name for it and the address bits that index it."""
 
     name: str
@@ -21,16 +20,14 @@ class Level:
     bits: int
 
 
-@dataclass(frozen=True, slots=True)
-class ZoneLimit:
+class ZoneLimit(Record):
     """A zone that the kernel is built with, and the physical address it ends below (None: no limit)."""
 
     name: str
     end_addr: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Arch:
+class Arch(Record):
     """An architecture: what the kernel knows about a machine before it has looked at its memory.
 
     ``levels`` go from the root (``pgd``) to the leaf (``pte``). ``zones`` are in ascending order, as in

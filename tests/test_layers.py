@@ -1,6 +1,6 @@
 """Imports point one way only.
 
-``notebooks -> course, lab -> view -> model -> arch, units, errors`` and ``data -> proc -> model``.
+``notebooks -> course, lab -> view -> model -> arch, units, errors, record`` and ``data -> proc -> model``.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-BASE = {"arch", "units", "errors"}
+BASE = {"arch", "units", "errors", "record"}
 MAY_IMPORT = {
-    "arch": set(),
+    "record": set(),
+    "arch": {"record"},
     "units": set(),
     "errors": set(),
     "model": BASE,

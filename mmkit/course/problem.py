@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+
+from mmkit.record import Record
 
 State = TypeVar("State")
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
+class Words(Record):
     """Text that a notebook shows as Markdown and a terminal as it is."""
 
     text: str
@@ -27,8 +27,7 @@ class Words:
         return self.text
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Record):
     """What the check says. ``right`` is None when nothing was attempted, which is not the same as wrong."""
 
     right: bool | None

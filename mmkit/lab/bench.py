@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import cached_property
 
 from mmkit.arch import get_arch
 from mmkit.model.memory import PhysicalMemory
 from mmkit.model.snapshot import MemorySnapshot, ZoneTry, ZoneWalk
+from mmkit.record import Record, field
 
 MOST_BLOCKS = 20_000
 """How many blocks one request of the lab takes at most: about a second."""
 Held = tuple[tuple[int, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Record):
     """What a machine is built from."""
 
     arch: str = "X86_64"
@@ -30,8 +29,7 @@ class Plan:
         return f"{get_arch(self.arch).title}, {self.ram} of RAM{nodes}{movable}"
 
 
-@dataclass(frozen=True, slots=True)
-class BenchState:
+class BenchState(Record):
     """A machine, frozen, with what was taken from it."""
 
     plan: Plan
@@ -42,8 +40,7 @@ class BenchState:
     """(first pfn, order) of the blocks taken, in that order."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Record):
     """What came of a request for a number of blocks."""
 
     wanted: int | None

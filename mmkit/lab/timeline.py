@@ -7,18 +7,17 @@ operations, step and play by entries. Acting after going back drops what lay ahe
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from mmkit.model.trace import Event
+from mmkit.record import Record, field, replace
 
 S = TypeVar("S")
 Step = tuple[str, S, Event | None]
 """What an operation is recorded from: a label in words, the snapshot after the step, the event that told of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry(Generic[S]):
+class Entry(Record, Generic[S]):
     """One step of one operation, as it can be shown again."""
 
     label: str
@@ -128,10 +127,10 @@ def share(old: Any, new: Any) -> Any:
     if new is old or (type(new) is type(old) and isinstance(new, (bytes, int, str)) and new == old):
         return old
     if type(new) is tuple and type(old) is tuple:
-        if len(new) == len(old) and new and (isinstance(new[0], tuple) or is_dataclass(new[0])):
+        if len(new) == len(old) and new and (isinstance(new[0], (tuple, Record))):
             return tuple(map(share, old, new))
         return old if new == old else new
-    if is_dataclass(new) and not isinstance(new, type) and type(new) is type(old):
-        parts = {one.name: share(getattr(old, one.name), getattr(new, one.name)) for one in fields(new) if one.init}
-        return replace(new, **parts)
+    if isinstance(new, Record) and type(new) is type(old):
+        names = type(new).record_fields
+        return replace(new, **{name: share(getattr(old, name), getattr(new, name)) for name in names})
     return new

@@ -7,7 +7,6 @@ mm/mm_init.c. Leaves out: memory that is added or initialised after boot.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Self
 
 import numpy as np
@@ -19,6 +18,7 @@ from mmkit.model.migratetype import NR_MIGRATETYPES, MigrateType
 from mmkit.model.pageblock import HOLE, INSIDE, UNKNOWN, Pageblocks
 from mmkit.model.snapshot import MODEL, BuddySnapshot, Source
 from mmkit.model.trace import Trace
+from mmkit.record import replace
 
 KERNELS = ("6.18", "6.1")
 MAX_MAX_ORDER = 14

@@ -6,14 +6,12 @@ Leaves out: the page below the top of the user half, which x86-64 keeps empty, a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from mmkit.arch import Arch
+from mmkit.record import Record
 from mmkit.units import format_address
 
 
-@dataclass(frozen=True, slots=True)
-class Half:
+class Half(Record):
     """A range [start, end) of virtual addresses and who it belongs to: "user", "kernel" or, between them, "nobody"."""
 
     owner: str

@@ -8,9 +8,9 @@ firmware that punches further holes (give its map as ``memory_map``).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from mmkit.arch import GIB, MIB, Arch
+from mmkit.record import Record
 from mmkit.units import format_size, parse_size
 
 Range = tuple[int, int]
@@ -22,8 +22,7 @@ ACPI_PAGES = 38
 """What the PC board's firmware keeps for its tables at the end of low RAM."""
 
 
-@dataclass(frozen=True, slots=True)
-class NodeRam:
+class NodeRam(Record):
     """RAM of one node: ``ranges`` of pfns, ascending and apart."""
 
     node: int
@@ -40,8 +39,7 @@ class NodeRam:
         return self.ranges[0][0], self.ranges[-1][1]
 
 
-@dataclass(frozen=True, slots=True)
-class ZoneSpan:
+class ZoneSpan(Record):
     """One zone of one node: from ``start_pfn`` over ``spanned`` pages, of which ``ranges`` are RAM."""
 
     node: int
@@ -61,8 +59,7 @@ class ZoneSpan:
         return subtract([(self.start_pfn, self.start_pfn + self.spanned)], self.ranges)
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Record):
     """RAM and zones of a machine; empty zones are included, node by node in ascending order."""
 
     arch: Arch

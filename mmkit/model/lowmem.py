@@ -7,10 +7,10 @@ Models: arch/x86/include/asm/pgtable_32_areas.h (Linux 6.18), MAXMEM; the place 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 from mmkit.arch import GIB, LOWMEM_TEXTBOOK, MIB, Arch
+from mmkit.record import Record
 
 VMALLOC_RESERVE = 128 * MIB
 """Kernel addresses kept for vmalloc: 1 GiB less these 128 MiB are the notes' 896 MiB."""
@@ -19,8 +19,7 @@ CPU_ENTRY_AREA_BASE = 0xFF40_0000
 assert LOWMEM_TEXTBOOK == GIB - VMALLOC_RESERVE
 
 
-@dataclass(frozen=True, slots=True)
-class AddressArea:
+class AddressArea(Record):
     """A part of the kernel's gigabyte: virtual addresses [start_addr, end_addr) and what they are kept for."""
 
     name: str

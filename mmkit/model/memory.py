@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 from mmkit.arch import Arch, get_arch
@@ -26,6 +25,7 @@ from mmkit.model.snapshot import MODEL, MemorySettings, MemorySnapshot, Source, 
 from mmkit.model.trace import MmPageAlloc, MmPageFree, MmVmscanWakeupKswapd, Trace
 from mmkit.model.zone import Zone
 from mmkit.model.zonelist import node_orders
+from mmkit.record import replace
 from mmkit.units import format_size
 
 

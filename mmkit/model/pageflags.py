@@ -7,10 +7,10 @@ Leaves out: flags with a meaning of their own in the pages of a large folio, and
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, IntEnum, IntFlag
 
 from mmkit.arch import Arch
+from mmkit.record import Record
 
 
 class PageFlags(IntFlag):
@@ -175,8 +175,7 @@ def mapping_kind(mapping: int) -> MappingKind:
     return {0: MappingKind.FILE, MAPPING_ANON: MappingKind.ANON, MAPPING_KSM: MappingKind.KSM}[low]
 
 
-@dataclass(frozen=True, slots=True)
-class BitField:
+class BitField(Record):
     """A number inside a word: ``width`` bits from bit ``shift`` up."""
 
     name: str
@@ -199,8 +198,7 @@ class BitField:
         return number << self.shift
 
 
-@dataclass(frozen=True, slots=True)
-class FlagsLayout:
+class FlagsLayout(Record):
     """Where in the flags word what is: flag bits from 0 up, node, zone and last CPU from the top down.
 
     ``page_to_nid`` and ``page_zonenum`` shift a page's node and zone out of here: no other field tells them.

@@ -9,7 +9,6 @@ every split and merge.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from mmkit.model.page import MemMap, Page
 from mmkit.model.pageflags import NO_TYPE, PageFlags, PageType
 from mmkit.model.snapshot import PageSnapshot
 from mmkit.model.zone import Zone
+from mmkit.record import replace
 
 
 class PageKeeper:

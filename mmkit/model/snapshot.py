@@ -7,15 +7,14 @@ draws the toy, the recording and the reader's own machine.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Literal
 
 from mmkit.model.pageflags import FlagsLayout, MappingKind, PageFlags, PageType, mapping_kind, page_type_of
+from mmkit.record import Record, field
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Record):
     """Where a snapshot comes from; every picture says it."""
 
     kind: Literal["model", "recording", "live"] = "model"
@@ -58,8 +57,7 @@ class FrameUse(IntEnum):
     """Taken off a list in the middle of an operation: neither free nor allocated yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class PageSnapshot:
+class PageSnapshot(Record):
     """One ``struct page``. Fields that the source does not tell are None."""
 
     source: Source
@@ -119,8 +117,7 @@ class PageSnapshot:
         return mapping_kind(self.mapping or 0)
 
 
-@dataclass(frozen=True, slots=True)
-class FrameMap:
+class FrameMap(Record):
     """The use of every frame of a range: ``uses[i]`` is the FrameUse of pfn ``start_pfn + i``."""
 
     source: Source
@@ -128,8 +125,7 @@ class FrameMap:
     uses: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class BuddySnapshot:
+class BuddySnapshot(Record):
     """The whole state of one zone's buddy allocator."""
 
     source: Source
@@ -173,8 +169,7 @@ class BuddySnapshot:
 _FIRST_OF_BLOCK = re.compile(rb"[\x80-\xfe]")
 
 
-@dataclass(frozen=True, slots=True)
-class PcpSnapshot:
+class PcpSnapshot(Record):
     """One CPU's lists of free pages in one zone (``pagesets`` in ``/proc/zoneinfo``)."""
 
     cpu: int
@@ -193,8 +188,7 @@ class PcpSnapshot:
     prev_free_high_order: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ZoneSnapshot:
+class ZoneSnapshot(Record):
     """One zone of one node, all sizes in pages."""
 
     node: int
@@ -237,8 +231,7 @@ class ZoneSnapshot:
         return self.start_pfn + self.spanned
 
 
-@dataclass(frozen=True, slots=True)
-class MemorySettings:
+class MemorySettings(Record):
     """What a model of physical memory was built with, by the names of the kernel's own settings where there are."""
 
     nr_cpus: int = 1
@@ -255,8 +248,7 @@ class MemorySettings:
     """``distances[a][b]``: from the a-th to the b-th node."""
 
 
-@dataclass(frozen=True, slots=True)
-class MemorySnapshot:
+class MemorySnapshot(Record):
     """All zones of a machine, node by node, in ascending order; empty ones included."""
 
     source: Source
@@ -273,8 +265,7 @@ class MemorySnapshot:
     """What a reader should be told about RAM that is not used."""
 
 
-@dataclass(frozen=True, slots=True)
-class ZoneTry:
+class ZoneTry(Record):
     """One zone looked at on a request's way through the zonelist; sizes in pages."""
 
     zone: str
@@ -293,8 +284,7 @@ class ZoneTry:
     """Which watermark ``mark`` is: "low" at first, "min" once kswapd has been woken, "none" when it is ignored."""
 
 
-@dataclass(frozen=True, slots=True)
-class ZoneWalk:
+class ZoneWalk(Record):
     """A request's way through its zonelist, zone by zone, in the order they were looked at."""
 
     source: Source
@@ -306,8 +296,7 @@ class ZoneWalk:
     """First page handed out; None: no zone could serve it."""
 
 
-@dataclass(frozen=True, slots=True)
-class BuddyInfoZone:
+class BuddyInfoZone(Record):
     """One line of ``/proc/buddyinfo``: a populated zone and its free blocks, by order."""
 
     node: int
@@ -320,16 +309,14 @@ class BuddyInfoZone:
         return sum(count << order for order, count in enumerate(self.counts))
 
 
-@dataclass(frozen=True, slots=True)
-class BuddyInfo:
+class BuddyInfo(Record):
     """``/proc/buddyinfo``: the populated zones, node by node, in ascending order."""
 
     source: Source
     zones: tuple[BuddyInfoZone, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class PageTypeZone:
+class PageTypeZone(Record):
     """What ``/proc/pagetypeinfo`` says of one populated zone; types as in ``PageTypeInfo.migratetypes``."""
 
     node: int
@@ -342,8 +329,7 @@ class PageTypeZone:
     """Pageblocks of each type that hold pages of another, where the kernel tracks page owners."""
 
 
-@dataclass(frozen=True, slots=True)
-class PageTypeInfo:
+class PageTypeInfo(Record):
     """``/proc/pagetypeinfo``: free blocks and pageblocks by migrate type."""
 
     source: Source
@@ -353,8 +339,7 @@ class PageTypeInfo:
     zones: tuple[PageTypeZone, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Journey:
+class Journey(Record):
     """One virtual address on its way to physical memory; steps that led nowhere are None."""
 
     source: Source

@@ -6,11 +6,10 @@ Linux 2.6 that textbooks print. Leaves out: the other uses of the words between 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from mmkit.record import Record
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(Record):
     """A field of ``struct page``: its C declaration, and where it lies, in bytes."""
 
     name: str

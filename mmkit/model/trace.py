@@ -7,18 +7,17 @@ Events carry the kernel's tracepoint names and fields (include/trace/events/kmem
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import ClassVar
 
+from mmkit.record import Record
 
-@dataclass(frozen=True, slots=True)
-class Event:
+
+class Event(Record):
     """Base of all events; ``name`` is the tracepoint's."""
 
     name: ClassVar[str] = ""
 
 
-@dataclass(frozen=True, slots=True)
 class Take(Event):
     """A free block leaves the head of its list."""
 
@@ -28,7 +27,6 @@ class Take(Event):
     migratetype: int
 
 
-@dataclass(frozen=True, slots=True)
 class Split(Event):
     """A block of ``order`` is halved: the upper half, ``buddy_pfn``, goes to the head of the next lower list."""
 
@@ -39,7 +37,6 @@ class Split(Event):
     migratetype: int
 
 
-@dataclass(frozen=True, slots=True)
 class Merge(Event):
     """A block of ``order`` at ``pfn`` and its free buddy become one block of the next order."""
 
@@ -49,7 +46,6 @@ class Merge(Event):
     buddy_pfn: int
 
 
-@dataclass(frozen=True, slots=True)
 class Put(Event):
     """A block goes onto its free list, at the head or (``tail``) at the tail."""
 
@@ -60,7 +56,6 @@ class Put(Event):
     tail: bool
 
 
-@dataclass(frozen=True, slots=True)
 class MmPageAlloc(Event):
     """``alloc_pages`` hands out a block; ``pfn`` is None when it fails."""
 
@@ -71,7 +66,6 @@ class MmPageAlloc(Event):
     migratetype: int
 
 
-@dataclass(frozen=True, slots=True)
 class MmPageFree(Event):
     """A block is given back."""
 
@@ -80,7 +74,6 @@ class MmPageFree(Event):
     order: int
 
 
-@dataclass(frozen=True, slots=True)
 class MmPageAllocZoneLocked(Event):
     """A block is taken from the buddy lists."""
 
@@ -91,7 +84,6 @@ class MmPageAllocZoneLocked(Event):
     percpu_refill: bool
 
 
-@dataclass(frozen=True, slots=True)
 class MmPagePcpuDrain(Event):
     """A block returns from a per-CPU list to the buddy lists."""
 
@@ -101,7 +93,6 @@ class MmPagePcpuDrain(Event):
     migratetype: int
 
 
-@dataclass(frozen=True, slots=True)
 class MmVmscanWakeupKswapd(Event):
     """All zones of node ``nid`` that may serve are below their low marks: kswapd is woken; ``zid`` is the highest."""
 
@@ -112,7 +103,6 @@ class MmVmscanWakeupKswapd(Event):
     gfp_flags: int
 
 
-@dataclass(frozen=True, slots=True)
 class MmPageAllocExtfrag(Event):
     """An allocation falls back to another migrate type."""
 
@@ -125,7 +115,6 @@ class MmPageAllocExtfrag(Event):
     change_ownership: bool
 
 
-@dataclass(frozen=True, slots=True)
 class PageRefMod(Event):
     """References are taken on a page (``val`` above 0) or dropped; ``count`` and the rest are as they are after it."""
 
@@ -138,7 +127,6 @@ class PageRefMod(Event):
     val: int
 
 
-@dataclass(frozen=True, slots=True)
 class PageRefModAndTest(Event):
     """A reference is dropped; ``ret`` says whether it was the last."""
 
@@ -152,7 +140,6 @@ class PageRefModAndTest(Event):
     ret: bool
 
 
-@dataclass(frozen=True, slots=True)
 class PageRefSet(Event):
     """The count of a page is set: 1 when it is handed out."""
 
@@ -165,7 +152,6 @@ class PageRefSet(Event):
     val: int
 
 
-@dataclass(frozen=True, slots=True)
 class PageMapcount(Event):
     """A page table entry for the page is made (``val`` 1) or removed (-1): the kernel has no tracepoint for it."""
 
@@ -175,7 +161,6 @@ class PageMapcount(Event):
     val: int
 
 
-@dataclass(frozen=True, slots=True)
 class PageFlagsChange(Event):
     """Flags of a page change, from ``old`` to ``new``: the kernel has no tracepoint for it."""
 

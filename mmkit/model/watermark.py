@@ -9,12 +9,12 @@ high-order atomic requests, tasks that are being killed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import isqrt
 from typing import NamedTuple
 
 from mmkit.arch import MIB
 from mmkit.model.gfp import Gfp
+from mmkit.record import Record
 
 LOWMEM_RESERVE_RATIO: Mapping[str, int] = {"DMA": 256, "DMA32": 256, "Normal": 32, "HighMem": 0, "Movable": 0}
 """``vm.lowmem_reserve_ratio``: one page in so many of the higher zones' pages is kept for the zone's own requests."""
@@ -38,8 +38,7 @@ class Watermarks(NamedTuple):
         return 2 * self.high - self.low
 
 
-@dataclass(frozen=True, slots=True)
-class ZoneSize:
+class ZoneSize(Record):
     """What the formulas need to know of a zone."""
 
     node: int

@@ -7,7 +7,6 @@ Models: struct zone; zone_watermark_fast(), rmqueue(), free_unref_page(), drain_
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from mmkit.model.pcp import PCP_TYPES, PerCpuLists, list_index
 from mmkit.model.snapshot import MODEL, PcpSnapshot, Source, ZoneSnapshot
 from mmkit.model.trace import MmPageAllocExtfrag, MmPageAllocZoneLocked, MmPagePcpuDrain, Trace
 from mmkit.model.watermark import Watermarks
+from mmkit.record import replace
 
 
 class Zone:

@@ -5,10 +5,9 @@ Models: mm/vmstat.c (Linux 6.18), frag_show_print(). Leaves out: nothing; the fo
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from mmkit.model.snapshot import BuddyInfo, BuddyInfoZone, BuddySnapshot, MemorySnapshot, Source
 from mmkit.proc.text import RECORDING, Lines, line, numbers
+from mmkit.record import replace
 
 _ROW = line(r"Node #, zone (\S+)((?: [0-9]{1,20})+) ")
 

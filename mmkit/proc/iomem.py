@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from mmkit.proc.text import Lines
+from mmkit.record import Record
 
 RAM = "System RAM"
 _ROW = re.compile(r"((?:  ){0,5})([0-9a-f]{8,16})-([0-9a-f]{8,16}) : (.*)")
 
 
-@dataclass(frozen=True, slots=True)
-class Region:
+class Region(Record):
     """Physical addresses from ``start`` up to, not including, ``end``; ``depth`` 1 is part of the last 0 above it."""
 
     start: int

@@ -11,7 +11,6 @@ import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from mmkit.errors import LiveError
@@ -22,6 +21,7 @@ from mmkit.proc import kpageflags as kpageflags_format
 from mmkit.proc import pagetypeinfo as pagetypeinfo_format
 from mmkit.proc import zoneinfo as zoneinfo_format
 from mmkit.proc.zoneinfo_layout import rules
+from mmkit.record import Record
 
 PROC = Path("/proc")
 """Where the kernel's files are; tests put another folder here."""
@@ -42,8 +42,7 @@ _WORD_BYTES = 8
 _CHUNK_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(Record):
     """A file of the kernel, and whether it can be read here; ``why_not`` is empty if it can."""
 
     path: str

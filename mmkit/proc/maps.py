@@ -6,16 +6,15 @@ Models: fs/proc/task_mmu.c (Linux 6.18), show_map_vma(). Leaves out: undoing the
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from mmkit.errors import FormatError
+from mmkit.record import Record
 
 _LINE = re.compile(r"([0-9a-f]+)-([0-9a-f]+) ([r-][w-][x-][sp]) ([0-9a-f]+) ([0-9a-f]+):([0-9a-f]+) (\d+)( .*)?")
 _NAME_COLUMN = 73
 
 
-@dataclass(frozen=True, slots=True)
-class Mapping:
+class Mapping(Record):
     """One line: addresses [start, end), permissions ("rw-p"), file offset in bytes, device, inode, name."""
 
     start: int

@@ -5,17 +5,16 @@ Models: fs/proc/task_mmu.c (Linux 6.18), pagemap_read(). Leaves out: the userfau
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from mmkit.errors import FormatError
+from mmkit.record import Record
 
 PRESENT, SWAPPED, FILE_OR_SHARED, EXCLUSIVE, SOFT_DIRTY = (1 << bit for bit in (63, 62, 61, 56, 55))
 PFN_MASK = (1 << 55) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class PagemapEntry:
+class PagemapEntry(Record):
     """One 64-bit word of pagemap, as the kernel packs it."""
 
     raw: int

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from mmkit.errors import LiveError
 from mmkit.model.snapshot import FrameMap, MemorySnapshot
 from mmkit.proc import live
+from mmkit.record import Record, field
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Record):
     """The zones with their free blocks and, where the kernel shows it, the use of every page frame."""
 
     memory: MemorySnapshot

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass, replace
 
 from mmkit.errors import FormatError
 from mmkit.model.pagebytes import page_from_bytes
 from mmkit.model.snapshot import PageSnapshot, Source
 from mmkit.proc.text import RECORDING
+from mmkit.record import Record, replace
 
 _LINE = re.compile(r"[0-9a-f]{1,16}(\t[0-9a-f]{1,16}){9}")
 
 
-@dataclass(frozen=True, slots=True)
-class PageFrame:
+class PageFrame(Record):
     """One recorded frame."""
 
     pfn: int
@@ -34,8 +33,7 @@ class PageFrame:
         return page_from_bytes(self.pfn, struct.pack("<8Q", *self.words), self.source)
 
 
-@dataclass(frozen=True, slots=True)
-class PageFrames:
+class PageFrames(Record):
     """A file of recorded frames, in the order of the file."""
 
     remarks: tuple[str, ...]

@@ -7,10 +7,10 @@ as the recorded kernels 6.1, 6.12 and 6.18 were built. Leaves out: what depends 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 from mmkit.arch import get_arch
 from mmkit.model.snapshot import MemorySnapshot, PcpSnapshot, ZoneSnapshot
+from mmkit.record import replace
 
 Release = tuple[int, int]
 

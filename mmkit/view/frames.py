@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmkit.model.snapshot import FrameMap, FrameUse, ZoneSnapshot
+from mmkit.record import Record
 from mmkit.view import ink
 from mmkit.view.artist import Box
 from mmkit.view.cells import NOTHING, Cells
@@ -41,8 +41,7 @@ def _alt(frame_map: FrameMap, counts: NDArray[np.int64], highlight: tuple[int, i
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Grid:
+class Grid(Record):
     """How frames are laid out: ``per_cell`` frames a cell, cells of ``wide`` by ``high`` device pixels."""
 
     first_pfn: int

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import log10
 from typing import Literal, TypeVar
 
 from mmkit.model.migratetype import MigrateType
 from mmkit.model.snapshot import BuddyInfo, BuddySnapshot, MemorySnapshot, PageTypeInfo, Source
+from mmkit.record import Record
 from mmkit.view import ink
 from mmkit.view.artist import Box, Boxes, text_width
 from mmkit.view.cells import Letters
@@ -25,8 +25,7 @@ _BLOCKS, _BLOCKS_WIDE = 112, 170
 _PAGES, _PAGES_WIDE = 520, 220
 
 
-@dataclass(frozen=True, slots=True)
-class FreeCounts:
+class FreeCounts(Record):
     """Free blocks of one zone: ``blocks[order]`` has a number for each of ``inks``."""
 
     source: Source

@@ -5,10 +5,9 @@ Every ink has a face that colour-blind readers tell apart (after Okabe & Ito), a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from mmkit.model.migratetype import MigrateType
 from mmkit.model.snapshot import FrameUse
+from mmkit.record import Record
 
 PAPER = "#ffffff"
 TEXT = "#1b1b1b"
@@ -19,8 +18,7 @@ ALERT = "#a50f15"
 """Text that must be seen: a refusal, a failed request. Always beside words or a sign that say so."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ink:
+class Ink(Record):
     """How one category is drawn: fill, the marks hatched over it, the letter on it and the colour of that letter."""
 
     name: str

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from mmkit.model.pageflags import PageFlags
 from mmkit.model.snapshot import PageSnapshot
 from mmkit.model.structpage import Member, struct_page_now, struct_page_then
+from mmkit.record import replace
 from mmkit.view import ink
 from mmkit.view.artist import Box, Boxes, Label, text_width
 from mmkit.view.cells import Cells, Letters

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import nan
 
+from mmkit.record import Record
 from mmkit.units import format_size
 from mmkit.view import ink
 from mmkit.view.artist import Box, Boxes, Label, text_width
@@ -101,8 +101,7 @@ class Ruler:
         return range(-(-start // step) * step, end + 1, step)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Record):
     """One line of a legend."""
 
     ink: Ink

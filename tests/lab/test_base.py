@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 import pytest
 from comm import DummyComm
@@ -13,11 +12,11 @@ from mmkit.lab.bar import button
 from mmkit.lab.base import Lab, handler
 from mmkit.lab.flipbook import Flipbook
 from mmkit.model.trace import MmPageFree
+from mmkit.record import Record
 from mmkit.view.picture import Picture
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
+class Count(Record):
     number: int
 
 

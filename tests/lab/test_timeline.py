@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from mmkit.lab.timeline import Timeline, share
+from mmkit.record import Record
 
 
 class TimelineMachine(RuleBasedStateMachine):
@@ -99,8 +98,7 @@ def test_an_operation_needs_a_step():
     assert len(timeline) == 1
 
 
-@dataclass(frozen=True, slots=True)
-class Big:
+class Big(Record):
     many: bytes
     lists: tuple[tuple[int, ...], ...]
     number: int

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from mmkit.errors import BadFree, InvariantError, OutOfMemory
 from mmkit.model.buddy import BuddyAllocator, MigrateType, frame_map
 from mmkit.model.snapshot import FrameUse, Source
 from mmkit.model.trace import Merge, MmPageAlloc, MmPageAllocExtfrag, MmPageFree, Put, Split, Take, Trace
+from mmkit.record import replace
 
 UNMOVABLE, MOVABLE, RECLAIMABLE, HIGHATOMIC, ISOLATE = MigrateType
 KERNELS = pytest.mark.parametrize("kernel", ["6.1", "6.18"])

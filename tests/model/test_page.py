@@ -451,7 +451,7 @@ def test_a_snapshot_that_does_not_fit_is_refused(mem_map):
 
 
 def _fields(shot):
-    return {name: getattr(shot, name) for name in shot.__dataclass_fields__}
+    return {name: getattr(shot, name) for name in type(shot).record_fields}
 
 
 def test_the_source_of_a_map_is_that_of_its_snapshots():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import re
-from dataclasses import replace
 
 import pytest
 from formats import DATA, FORMATS
@@ -14,6 +13,7 @@ from mmkit.errors import OutOfMemory
 from mmkit.model.memory import PhysicalMemory
 from mmkit.model.snapshot import MemorySnapshot
 from mmkit.proc import buddyinfo, pagetypeinfo, zoneinfo
+from mmkit.record import replace
 
 ARCHES = {
     "X86": "2GiB",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from formats import DATA, recorded
 
 from mmkit.errors import FormatError
 from mmkit.model.snapshot import MODEL, BuddySnapshot, MemorySnapshot, ZoneSnapshot
 from mmkit.proc import buddyinfo, pagetypeinfo
+from mmkit.record import replace
 
 
 def host():

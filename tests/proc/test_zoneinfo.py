@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 
 import pytest
 from formats import DATA, kernel_of, recorded
@@ -11,6 +10,7 @@ from formats import DATA, kernel_of, recorded
 from mmkit.model.snapshot import MODEL, MemorySnapshot, PcpSnapshot, ZoneSnapshot
 from mmkit.proc import buddyinfo, zoneinfo
 from mmkit.proc.zoneinfo_layout import as_written_by, counters, release
+from mmkit.record import replace
 
 
 def read(name: str) -> MemorySnapshot:

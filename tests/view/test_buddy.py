@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from viewsamples import LADDER, MERGE, NOTES, ODD, TOY, M, R, U, buddy, code, recorded
@@ -12,6 +10,7 @@ from mmkit.data import recording
 from mmkit.model import trace
 from mmkit.model.migratetype import MigrateType
 from mmkit.model.snapshot import FrameUse
+from mmkit.record import replace
 from mmkit.view import ink
 from mmkit.view.blocks import used_runs
 from mmkit.view.buddy import BuddyPicture, FreeLists, FreeStrip, SplitMerge, alt_buddy, alt_free_strip, alt_split_merge

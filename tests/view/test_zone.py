@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from viewsamples import REFUSED, SERVED, big_machine, look, machine, zone
 
 from mmkit.model.snapshot import MODEL, MemorySnapshot, ZoneWalk
+from mmkit.record import replace
 from mmkit.view import ink
 from mmkit.view.watermark import Scale
 from mmkit.view.zone import (
