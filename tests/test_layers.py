@@ -27,7 +27,18 @@ MAY_IMPORT = {
     "lab": BASE | {"model", "proc", "data", "view", "course"},
 }
 # Of the models a view knows the frozen states and the names of things, nothing that changes.
-VIEW_KNOWS = {"snapshot", "migratetype", "pageflags", "structpage", "gfp", "trace"}
+VIEW_KNOWS = {
+    "snapshot",
+    "slabstate",
+    "fragstate",
+    "slabtrace",
+    "compacttrace",
+    "migratetype",
+    "pageflags",
+    "structpage",
+    "gfp",
+    "trace",
+}
 # They flicker, lose updates, break the comparison of outputs, die in exported pages; pyplot also leaks figures.
 FORBIDDEN = {"pyplot", "pylab", "Output", "interact", "interactive", "interact_manual", "clear_output"}
 
