@@ -39,6 +39,15 @@ class BenchState(Record):
     held: Held = field(repr=False)
     """(first pfn, order) of the blocks taken, in that order."""
 
+    @property
+    def waiting(self) -> dict[str, int]:
+        """Free pages that wait on per-CPU lists, by zone; zones without any are left out."""
+        pages: dict[str, int] = {}
+        for zone in self.memory.zones:
+            name = f"{zone.name} of node {zone.node}" if self.plan.nodes > 1 else zone.name
+            pages[name] = sum(lists.count for lists in zone.pcp)
+        return {name: count for name, count in pages.items() if count}
+
 
 class Outcome(Record):
     """What came of a request for a number of blocks."""
@@ -136,3 +145,11 @@ class Bench:
             self.memory.free_pages(pfn, order)
         del self.held[-count:]
         return count
+
+    def drain(self) -> int:
+        """Give what waits on the per-CPU lists back to the zones; returns how many pages. ValueError if none wait."""
+        waiting = sum(zone.pcp_pages for zone in self.memory.zones)
+        if not waiting:
+            raise ValueError("no page waits on a per-CPU list: there is nothing to drain")
+        self.memory.drain_pages()
+        return waiting

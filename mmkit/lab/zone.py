@@ -23,7 +23,15 @@ MASKS = (
     "GFP_KERNEL", "GFP_USER", "GFP_HIGHUSER", "GFP_HIGHUSER_MOVABLE", "GFP_ATOMIC", "GFP_NOWAIT", "GFP_NOFS", "GFP_DMA",
     "GFP_DMA32",
 )  # fmt: skip
-FLAGS = ("DMA", "DMA32", "HIGHMEM", "MOVABLE", "RECLAIMABLE", "HIGH", "MEMALLOC")
+FLAGS = {
+    "DMA": "from zone DMA only",
+    "DMA32": "from zone DMA32 or below",
+    "HIGHMEM": "zone HighMem will do as well",
+    "MOVABLE": "the pages can be moved; with HIGHMEM, zone Movable will do as well",
+    "RECLAIMABLE": "kernel data that can be thrown away when memory is short",
+    "HIGH": "urgent: may go below the min watermark",
+    "MEMALLOC": "for the code that frees memory: no watermark at all",
+}
 SIZES = tuple(format_size(1 << power) for power in range(24, 37))
 _STOPPED = (None, MOST_BLOCKS)
 _NARROW = {"description_width": "initial"}
@@ -53,7 +61,7 @@ class ZoneLab(Lab):
     def _make_machine_controls(self, plan: Plan) -> None:
         self.arch_menu = widgets.Dropdown(
             description="Machine", options=[(each.title, name) for name, each in PRESETS.items()], value=plan.arch,
-            style=_NARROW, layout=widgets.Layout(width="22em"),
+            style=_NARROW, layout=widgets.Layout(width="20em"),
         )  # fmt: skip
         self.ram_box = widgets.Text(
             plan.ram, description="RAM", continuous_update=False, style=_NARROW, layout=widgets.Layout(width="9em")
@@ -75,9 +83,12 @@ class ZoneLab(Lab):
         )
         self.flag_toggles = {
             name: widgets.ToggleButton(
-                value=False, description=name, tooltip=f"__GFP_{name}", layout=widgets.Layout(width="auto", margin="0")
+                value=False,
+                description=name,
+                tooltip=f"__GFP_{name}: {what}",
+                layout=widgets.Layout(width="auto", margin="0", padding="0 7px"),
             )
-            for name in FLAGS
+            for name, what in FLAGS.items()
         }
         self.order_number = Number("Order", 0, 10, 0, "A block is 2 to the order pages")
         self.count_box = widgets.BoundedIntText(
@@ -90,6 +101,7 @@ class ZoneLab(Lab):
         )
         self.free_button = button("Free", "Give back so many blocks, those taken last", self.free)
         self.free_all_button = button("Free all", "Give back everything", self.free_all)
+        self.drain_button = button("Drain", "Give what waits on per-CPU lists back to the zones", self.drain)
         self.picture_menu = widgets.Dropdown(
             description="Picture", options=PICTURES, value=picture, style=_NARROW, layout=widgets.Layout(width="17em")
         )
@@ -99,7 +111,14 @@ class ZoneLab(Lab):
             row(self.arch_menu, self.ram_box, self.ram_slider, self.nodes_box, self.movable_box),
             row(self.gfp_menu, widgets.Label("plus __GFP_"), *self.flag_toggles.values()),
             row(self.order_number, self.count_box, self.picture_menu),
-            row(self.look_button, self.alloc_button, self.until_button, self.free_button, self.free_all_button),
+            row(
+                self.look_button,
+                self.alloc_button,
+                self.until_button,
+                self.free_button,
+                self.free_all_button,
+                self.drain_button,
+            ),
         )
 
     def _connect(self) -> None:
@@ -119,6 +138,15 @@ class ZoneLab(Lab):
     def restore(self, snapshot: BenchState) -> Bench:
         """Return a bench in that state."""
         return Bench(snapshot)
+
+    def where(self) -> str:
+        """Say as well what waits on per-CPU lists, since the zones do not count it as free."""
+        waiting = self.timeline.current.snapshot.waiting
+        if not waiting:
+            return super().where()
+        pages, several = sum(waiting.values()), len(waiting) > 1
+        zones = ", ".join(f"{count:,} of {zone}" if several else zone for zone, count in waiting.items())
+        return f"{super().where()} {pages:,} page{'s wait' if pages > 1 else ' waits'} on per-CPU lists ({zones})."
 
     def draw(self, entry: Entry[BenchState]) -> None:
         """Update the picture that is chosen; the machine's controls follow the timeline."""
@@ -215,6 +243,11 @@ class ZoneLab(Lab):
         """Give back everything that was taken."""
         self.act("free all", lambda bench: bench.free(), told=_given_back)
 
+    @handler
+    def drain(self) -> None:
+        """Give the pages that wait on per-CPU lists back to the zones."""
+        self.act("drain the per-CPU lists", lambda bench: bench.drain(), told=_drained)
+
 
 def _tidy(ram: int | str) -> str:
     """The size as it is written elsewhere, if it is one: "4GiB" becomes "4 GiB"."""
@@ -246,3 +279,7 @@ def _came_of_it(outcome: Outcome) -> str:
 
 def _given_back(count: Any) -> str:
     return f"{count:,} block{'s' if count > 1 else ''} given back"
+
+
+def _drained(pages: Any) -> str:
+    return f"{pages:,} page{'s' if pages > 1 else ''} given back to the zones"

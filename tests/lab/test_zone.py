@@ -143,6 +143,36 @@ def test_until_the_watermarks_bite_and_back(lab, checks):
     checks.consistent(lab)
 
 
+def test_what_waits_on_per_cpu_lists_is_told(lab, checks):
+    start = free(lab)
+    lab.alloc(order=0)
+    assert f"{start['DMA32'] - free(lab)['DMA32'] - 1} pages wait on per-CPU lists (DMA32)." in lab.message
+    lab.free_all()
+    waiting = start["DMA32"] - free(lab)["DMA32"]
+    assert waiting > 1
+    assert lab.message == f"2. Free all: 1 block given back. {waiting} pages wait on per-CPU lists (DMA32)."
+    checks.consistent(lab)
+    lab.undo()
+    assert f"{waiting - 1} pages wait" in lab.message
+    lab.redo()
+    lab.drain_button.click()
+    assert lab.message == f"3. Drain the per-CPU lists: {waiting} pages given back to the zones."
+    assert free(lab) == start
+    checks.consistent(lab)
+    checks.refuses(lab, "no page waits on a per-CPU list", do=lab.drain)
+
+
+def test_what_waits_is_told_zone_by_zone():
+    lab = ZoneLab(ram="8GiB")
+    lab.alloc("GFP_KERNEL", order=0)
+    lab.alloc("GFP_DMA32", order=0)
+    assert lab.message.endswith("124 pages wait on per-CPU lists (62 of DMA32, 62 of Normal).")
+    lab.build(nodes=2)
+    assert "per-CPU" not in lab.message
+    lab.alloc(order=0)
+    assert lab.message.endswith("62 pages wait on per-CPU lists (Normal of node 0).")
+
+
 def test_blocks_by_number(lab, checks):
     lab.count_box.value = 7
     lab.alloc_button.click()
