@@ -73,7 +73,7 @@ class PageLab(Lab):
 
     def _toggle(self, name: str) -> widgets.ToggleButton:
         made = widgets.ToggleButton(
-            description=name, tooltip=PageFlags[name].what, layout=widgets.Layout(width="auto", margin="0")
+            description=name, tooltip=PageFlags[name].what, layout=widgets.Layout(width="auto", margin="0", padding="0")
         )
         made.observe(lambda _: None if self._following else self.toggle(name), "value")
         return made
@@ -113,8 +113,8 @@ class PageLab(Lab):
             toggle.value = PageFlags[name] in flags
         self._following = False
 
-    def _do(self, title: str, do: Any) -> None:
-        self.act(title, lambda model: do(model[self.pfn]))
+    def _do(self, title: str, do: Any, told: str = "") -> None:
+        self.act(title, lambda model: do(model[self.pfn]), told=(lambda _: told) if told else None)
 
     @handler
     def alloc(self) -> None:
@@ -163,12 +163,13 @@ class PageLab(Lab):
             _hand_out(page)
             page.set_file(address_space_addr, FILE_INDEX)
 
-        self._do("make it file-backed", do)
+        self._do("make it file-backed", do, "mapping leads to the file's address_space, its lowest bit is 0")
 
     @handler
     def free(self) -> None:
         """Take away every mapping and every reference."""
-        self._do("free the page", _let_go)
+        belonged = self.timeline.settled.snapshot.mapping
+        self._do("free the page", _let_go, "the page is free; mapping is 0, it belongs to nobody" if belonged else "")
 
     def toggle(self, flag: str) -> None:
         """Set the flag of that name, or clear it if it is set; on the lru list and off it for "lru"."""

@@ -100,6 +100,13 @@ def test_each_step_is_told(lab):
         "A page table entry is removed: _mapcount is now -1.",
         "The last reference is dropped: the page is free, _refcount is now 0.",
     ]
+    assert told[-1] == "the page is free; mapping is 0, it belongs to nobody"
+    lab.file()
+    assert "mapping leads to the file's address_space" in lab.message
+    lab.free()
+    assert "it belongs to nobody" in lab.message
+    lab.alloc(), lab.free()
+    assert "mapping" not in lab.message
 
 
 @pytest.mark.parametrize(
