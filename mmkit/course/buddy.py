@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import NamedTuple
 
-from mmkit.course.problem import Problem
+from mmkit.course.problem import Problem, read_numbers
 from mmkit.model.buddy import BuddyAllocator
 
 
@@ -110,11 +110,9 @@ class SplitPath(Problem[Block]):
 
     def read(self, answer: object) -> tuple[int, ...]:
         """Numbers in any order, or "none"."""
-        if isinstance(answer, str):
-            parts = [] if answer.strip().casefold() == "none" else answer.replace(",", " ").split()
-        else:
-            parts = list(answer)  # type: ignore[call-overload]
-        return tuple(sorted((int(part) for part in parts), reverse=True))
+        if isinstance(answer, str) and answer.strip().casefold() == "none":
+            return ()
+        return tuple(sorted(read_numbers(answer), reverse=True))
 
     def show(self, answer: tuple[int, ...]) -> str:
         """From the largest."""

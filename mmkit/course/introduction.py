@@ -6,7 +6,7 @@ import random
 from typing import NamedTuple
 
 from mmkit.arch import PRESETS, X86, X86_64, X86_64_LA57, Arch
-from mmkit.course.problem import Problem, read_choice
+from mmkit.course.problem import Problem, read_choice, read_numbers
 from mmkit.model.introduction import half_of, halves
 from mmkit.units import format_address
 
@@ -40,7 +40,9 @@ class WhichHalf(Problem[Place]):
 
     def ask(self, state: Place) -> str:
         """Name the address."""
-        return f"{PRESETS[state.arch].title}: does `{_written(state)}` belong to the user, the kernel, or nobody?"
+        arch = PRESETS[state.arch]
+        machine = f"{arch.title} ({arch.virt_bits}-bit addresses)" if arch.virt_bits > 32 else arch.title
+        return f"{machine}: does `{_written(state)}` belong to the user, the kernel, or nobody?"
 
     def answer(self, state: Place) -> str:
         """The owner's name."""
@@ -75,16 +77,15 @@ class PageAndOffset(Problem[Place]):
 
     def ask(self, state: Place) -> str:
         """Name the address."""
-        return f"Pages are 4096 bytes. `{_written(state)}` lies in which page, and at which offset?"
+        return f"Pages are 4096 bytes. `{_written(state)}` is in the page of which number, and at which offset?"
 
     def answer(self, state: Place) -> tuple[int, int]:
         """(page number, offset)."""
         return divmod(state.addr, PRESETS[state.arch].page_size)
 
     def read(self, answer: object) -> tuple[int, int]:
-        """A pair, or text with a comma."""
-        parts = answer.split(",") if isinstance(answer, str) else list(answer)  # type: ignore[call-overload]
-        page, offset = (int(part, 0) if isinstance(part, str) else int(part) for part in parts)
+        """A pair, or text with two numbers."""
+        page, offset = read_numbers(answer)
         return page, offset
 
     def show(self, answer: tuple[int, int]) -> str:
@@ -114,10 +115,10 @@ class Deed(NamedTuple):
     job: str
 
 
-_JOBS = {"a": "virtual memory", "b": "physical memory", "c": "the mapping between them"}
+_JOBS = {"a": "virtual memory", "b": "physical memory", "c": "the translation between them"}
 _DEEDS = (
-    Deed("A program calls `mmap` for 1 GiB; the kernel notes the range and hands out no memory.", "a"),
-    Deed("A program calls `munmap`; the range may be given to somebody else.", "a"),
+    Deed("A program asks for 1 GiB of addresses (`mmap`); the kernel notes the range and hands out no memory.", "a"),
+    Deed("A program gives a range of addresses back (`munmap`); another mapping may be put there.", "a"),
     Deed("The heap of a program is extended by 64 KiB of addresses.", "a"),
     Deed("The kernel picks a free page frame below 16 MiB for a device.", "b"),
     Deed("A page frame that nobody uses any more goes back to the free ones.", "b"),

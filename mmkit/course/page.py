@@ -6,7 +6,7 @@ import random
 from typing import NamedTuple
 
 from mmkit.arch import X86_64
-from mmkit.course.problem import Problem, read_choice
+from mmkit.course.problem import Problem, read_choice, read_numbers
 from mmkit.errors import BadFree
 from mmkit.model.page import MemMap, Page
 from mmkit.model.pageflags import MappingKind, PageFlags, flags_layout, mapping_kind
@@ -120,8 +120,7 @@ class CountBoth(Problem[Steps]):
 
     def read(self, answer: object) -> tuple[int, int]:
         """Two numbers."""
-        parts = answer.split(",") if isinstance(answer, str) else list(answer)  # type: ignore[call-overload]
-        refcount, mapcount = (int(part) for part in parts)
+        refcount, mapcount = read_numbers(answer)
         return refcount, mapcount
 
     def show(self, answer: tuple[int, int]) -> str:
@@ -174,7 +173,8 @@ class WhosePage(Problem[int]):
 
     def solve(self, state: int) -> str:
         """Cut the bits off."""
-        return f"The two lowest bits are {state & 3:02b}; the pointer without them is `{state & ~3:#x}`."
+        bits = "00 means a file, 01 anonymous, 11 anonymous and merged (KSM)"
+        return f"The two lowest bits are {state & 3:02b} ({bits}); the pointer without them is `{state & ~3:#x}`."
 
 
 class ThenAndNow(Problem[tuple[str, int]]):

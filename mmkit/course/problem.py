@@ -135,7 +135,7 @@ class Problem(ABC, Generic[State]):
 
     def explain(self, state: State, given: Any) -> str:
         """Why ``given`` is not the answer, without giving the answer away."""
-        return f"{self.show(given)} is not it; hint(1) helps."
+        return f"{self.show(given)} is not it. A hint may help."
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(seed={self.seed})\n{self.question().text}"
@@ -154,3 +154,12 @@ def read_choice(answer: object, choices: dict[str, str]) -> str:
         if given in (letter.casefold(), text.casefold()):
             return letter
     raise ValueError(f"{answer!r} is none of {', '.join(choices)}")
+
+
+def read_numbers(answer: object) -> tuple[int, ...]:
+    """Return the whole numbers in ``answer``: a sequence, or text with commas or spaces, such as "0x12, 345".
+
+    Raises ValueError for text that holds anything else.
+    """
+    parts = answer.strip(" ()[]").replace(",", " ").split() if isinstance(answer, str) else answer
+    return tuple(int(part, 0) if isinstance(part, str) else int(part) for part in parts)  # type: ignore[attr-defined]

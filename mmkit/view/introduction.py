@@ -144,7 +144,7 @@ class JourneyPicture(Picture):
 
 
 _SAYS = ("page number", "offset", "the note for this page says", "in which frame it is kept", "frame number", "offset")
-_TITLES = ("1  virtual memory", "3  the mapping", "2  physical memory")
+_TITLES = ("1  virtual memory", "3  the translation", "2  physical memory")
 
 
 def _shown(journey: Journey) -> list[ZoneSnapshot]:

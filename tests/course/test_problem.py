@@ -11,6 +11,8 @@ import pytest
 
 import mmkit.course
 from mmkit.course import Problem, Verdict, read_choice
+from mmkit.course.introduction import PageAndOffset
+from mmkit.course.page import CountBoth
 
 
 class Double(Problem[int]):
@@ -50,6 +52,18 @@ def test_nothing_attempted_is_not_wrong():
         assert problem.check(nothing).right is None
     assert problem.check("many").right is None
     assert "'many'" in problem.check("many").why
+
+
+def test_two_numbers_are_read_however_they_are_parted():
+    for problem in (PageAndOffset(1), CountBoth(2)):
+        right = problem.answer(problem.pose(random.Random(problem.seed)))
+        first, second = problem.show(right).split(",")
+        for text in (f"{first},{second}", f"{first} {second}", f" ({first}, {second}) "):
+            assert problem.check(text).right is True, text
+        assert problem.check(right).right is True
+        assert problem.check(f"{first},{second},1").right is None
+        assert problem.check(first).right is None
+        assert problem.check("a,b").right is None
 
 
 def test_right_and_wrong():
