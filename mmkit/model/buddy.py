@@ -12,7 +12,7 @@ block looks likely to merge again soon. Both cost a step per order, however larg
 
 from __future__ import annotations
 
-from mmkit.errors import OutOfMemory
+from mmkit.errors import BadFree, OutOfMemory
 from mmkit.model.badfree import enclosing_block, why_not_freed
 from mmkit.model.fallback import Fallback, fall_back_6_1, fall_back_6_18
 from mmkit.model.framemap import frame_map
@@ -253,6 +253,16 @@ class BuddyAllocator(FreeArea):
         finally:
             self.announce = announce
 
+    def compact(self, order: int = -1) -> int:
+        """Move Movable blocks together until one of ``order`` is free, or (-1) as far as it goes; return pages moved.
+
+        Whoever holds blocks must learn where they are now: :class:`mmkit.model.compaction.Compaction` tells that, and
+        goes step by step. Raises ValueError or TypeError for an order that there is not.
+        """
+        from mmkit.model.compaction import Compaction
+
+        return Compaction(self, order=order).run()
+
     # -- pageblocks and pieces ----------------------------------------------------------------------------------------
 
     def split_page(self, pfn: int, order: int, new_order: int = 0) -> None:
@@ -267,6 +277,18 @@ class BuddyAllocator(FreeArea):
             raise ValueError(f"new_order is {new_order!r}, must be at least 0 and below {order}")
         if self.state[pfn] != UNKNOWN:
             self._mark_allocated(pfn, order, self.state[pfn] >> 4 & 7, new_order)
+
+    def set_allocated_type(self, pfn: int, migratetype: int) -> None:
+        """Note that an allocated block is used for pages of ``migratetype``, whatever list it was taken from.
+
+        Raises BadFree if no block of known order is allocated there, ValueError for a type that there is not.
+        """
+        order = self.allocated_order(pfn)
+        if order is None:
+            raise BadFree(f"no block is allocated at page {pfn!r}")
+        if migratetype not in range(NR_MIGRATETYPES - 1):
+            raise ValueError(f"migratetype is {migratetype!r}, must be one of 0 to {NR_MIGRATETYPES - 2}")
+        self.state[pfn] = 0x80 | migratetype << 4 | order
 
     def _mark_allocated(self, pfn: int, order: int, kind: int, new_order: int) -> None:
         """Mark the pages of a block as allocated blocks of ``new_order``."""

@@ -60,6 +60,11 @@ def fall_back_6_1(area: BuddyAllocator, order: int, wanted: int, nofragment: boo
     return found._replace(listed=wanted)
 
 
+def has_claimable_block(area: BuddyAllocator, order: int, wanted: int) -> bool:
+    """Say whether another type has a block of exactly ``order`` whose pageblock ``wanted`` may claim."""
+    return _may_claim(area, order, wanted) and _fallback_type(area, order, wanted) is not None
+
+
 def _may_claim(area: BuddyAllocator, order: int, wanted: int) -> bool:
     # Movable pages can be moved out of the way later, so only others claim whatever the size of the block.
     return order >= area.pageblock_order // 2 or wanted != MigrateType.MOVABLE

@@ -107,3 +107,12 @@ class CompactionSnapshot(Record):
     failed: tuple[tuple[int, str], ...] = ()
     """(pfn, why) of blocks that could not be moved."""
     done: bool = False
+    order: int = -1
+    """Compaction ends when a block of this order is free; -1: only when the scanners meet."""
+    migratetype: int = 1
+    """Who wants that block."""
+    status: str = "continue"
+    """How it stands, or ended, in the kernel's words: "continue", "success", "complete", "contended", "skipped",
+    "not_suitable_zone"."""
+    progress: tuple[int, ...] = field(default=(), repr=False)
+    """Of a model: what else it needs to go on from here."""

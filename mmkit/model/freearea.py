@@ -12,6 +12,7 @@ from typing import Self
 import numpy as np
 
 from mmkit.errors import InvariantError
+from mmkit.model import fragmentation
 from mmkit.model.buddycheck import check_area
 from mmkit.model.freelist import FreeLists
 from mmkit.model.migratetype import NR_MIGRATETYPES, MigrateType
@@ -145,6 +146,20 @@ class FreeArea:
         kinds = (MigrateType.UNMOVABLE, MigrateType.MOVABLE, MigrateType.RECLAIMABLE)
         return any(self.lists.length(kind, size) for size in range(order, self.max_order + 1) for kind in kinds)
 
+    def unusable_index(self, order: int) -> float:
+        """Return the share of the free pages that a request of ``order`` cannot use, in the kernel's three decimals.
+
+        Raises ValueError for an order that there is not.
+        """
+        return fragmentation.unusable_free_index(order, fragmentation.contig_page_info(self.counts(), order)) / 1000
+
+    def fragmentation_index(self, order: int) -> float:
+        """Return why a request of ``order`` fails: towards 0 too little memory, towards 1 fragmentation; -1 if not.
+
+        Raises ValueError for an order that there is not.
+        """
+        return fragmentation.fragmentation_index(order, fragmentation.contig_page_info(self.counts(), order)) / 1000
+
     def allocated_order(self, pfn: int) -> int | None:
         """Return the order of the allocated block that starts at ``pfn``; None if none does or its order is unknown."""
         code = self.state[pfn] if self.start_pfn <= pfn < self.end_pfn else HOLE
@@ -165,6 +180,25 @@ class FreeArea:
     def in_hand(self) -> tuple[int, int] | None:
         """(pfn, order) of the block being worked on, in the middle of a traced step only."""
         return self._in_hand
+
+    def take_free_block(self, pfn: int) -> int:
+        """Take a certain free block off its list, as compaction does, and return its order; it is Movable then.
+
+        Raises ValueError if no free block starts there.
+        """
+        order = self.state[pfn] if self.start_pfn <= pfn < self.end_pfn else HOLE
+        if order > self.max_order:
+            raise ValueError(f"no free block starts at page {pfn!r}")
+        heads, tails, _ = self.blocks.rows[pfn >> self.pageblock_order]
+        if pfn in heads[order]:
+            del heads[order][pfn]
+        elif pfn in tails[order]:
+            del tails[order][pfn]
+        else:  # 6.1 keeps blocks on lists of other types than their pageblock's
+            self.lists.remove(pfn, order)
+        self.state[pfn] = 0x80 | MigrateType.MOVABLE << 4 | order
+        self._free_pages = None
+        return order
 
     def check_inside(self, pfn: int) -> None:
         """Raise ValueError for a page outside the zone."""

@@ -1,9 +1,9 @@
 """Physical memory: all zones of a machine, and ``alloc_pages`` as the door to them.
 
 Models: mm/page_alloc.c (Linux 6.18), __alloc_pages(), get_page_from_freelist(), __alloc_pages_slowpath(),
-__free_pages(). Leaves out: reclaim, compaction and the OOM killer, so that a request fails which they would serve in
-the end; memory policies; tail pages of large blocks, which live and die with the first. A request that fails changes
-nothing.
+__free_pages(). Leaves out: reclaim, the OOM killer, and compaction unless it is asked for, so that a request fails
+which they would serve in the end; memory policies; tail pages of large blocks, which live and die with the first. A
+request that fails changes nothing.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from mmkit.arch import Arch, get_arch
 from mmkit.errors import BadFree, InvariantError, OutOfMemory
 from mmkit.model.badfree import why_not_freed
 from mmkit.model.boot import check_kernel, check_reserved, check_settings, make_zones, node_of_cpu
+from mmkit.model.compaction import Compaction, OnMove
 from mmkit.model.gfp import Gfp, check_gfp, gfp_zone
 from mmkit.model.layout import Range, lay_out
+from mmkit.model.movable import ZoneMovables
 from mmkit.model.page import MemMap, Page
 from mmkit.model.pagekeeper import PageKeeper
 from mmkit.model.request import Request, make_request
@@ -241,6 +243,37 @@ class PhysicalMemory:
             self.node_of_cpu(one)
             for zone in self.zones:
                 zone.drain(one)
+
+    # -- compaction ---------------------------------------------------------------------------------------------------
+
+    def compaction(
+        self,
+        zone: str,
+        node: int | None = None,
+        order: int = -1,
+        cpu: int = 0,
+        on_move: OnMove | None = None,
+        **choices: Any,
+    ) -> Compaction:
+        """Return a run of compaction over a zone, to be stepped through; ``order`` and ``choices`` as Compaction has.
+
+        Pages of processes and files that nobody else holds can be moved. ``on_move`` is called with old pfn, new pfn
+        and order of each block that has: page tables and all others that hold a pfn must learn the new one.
+
+        Raises ValueError for a zone that there is not or that is empty, and as Compaction does.
+        """
+        found = self.zone(zone, node)
+        if found.buddy is None:
+            raise ValueError(f"zone {zone} of node {found.node} is empty: there is nothing to compact")
+        self.node_of_cpu(cpu)
+        pages = ZoneMovables(found, order, self._keeper, cpu)
+        return Compaction(found.buddy, None, order, self.trace, on_move=on_move, movables=pages, **choices)
+
+    def compact_zone(
+        self, zone: str, node: int | None = None, order: int = -1, on_move: OnMove | None = None, **choices: Any
+    ) -> int:
+        """Compact a zone to the end and return how many pages have moved; arguments and errors as of ``compaction``."""
+        return self.compaction(zone, node, order, on_move=on_move, **choices).run()
 
     # -- snapshot and check -------------------------------------------------------------------------------------------
 

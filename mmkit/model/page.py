@@ -137,6 +137,27 @@ class MemMap:
         mem_map.restore(snapshot)
         return mem_map
 
+    def move(self, old_pfn: int, new_pfn: int) -> None:
+        """Move what a page is to another, free one: counts, mapping, flags, place on its list; the old is free then.
+
+        Zone and node stay with the place. ``index`` of the old one keeps what it was, as in the kernel, which however
+        puts the new page at the head of an LRU list; rings have no head. Raises ValueError if the new page is in use.
+        """
+        old, new = self[old_pfn], self[new_pfn]
+        if new.refcount or new.page_type is not None:
+            raise ValueError(f"page {new_pfn} is in use ({new.state}): nothing can move there")
+        for column in (self._flags, self._refcount, self._type, self._mapping):
+            column[new._i], column[old._i] = column[old._i], 0
+        self._index[new._i] = self._index[old._i]
+        keep(self._private, new_pfn, self._private.pop(old_pfn, 0))
+        if old.lru is not None:
+            before_pfn, next_pfn = self._lru.pop(old_pfn)
+            alone = before_pfn == old_pfn
+            self._lru[new_pfn] = (new_pfn, new_pfn) if alone else (before_pfn, next_pfn)
+            if not alone:
+                self._lru[before_pfn] = (self._lru[before_pfn][0], new_pfn)
+                self._lru[next_pfn] = (new_pfn, self._lru[next_pfn][1])
+
     def check(self) -> None:
         """Raise InvariantError, naming the rule and the first page that breaks it, unless every page is in order."""
         pagecheck.check_mem_map(self.columns, self.start_pfn, len(self.arch.zones), self._private, self._lru)

@@ -47,14 +47,18 @@ class PageKeeper:
 
     def hand_out(self, pfn: int, order: int, gfp: Gfp) -> Page:
         """Return the first page of a block that has just been taken, with its first reference."""
+        self.use(pfn)
         page = self.mem_map[pfn]
-        if self._marked.pop(pfn, None) is not None:
-            page.clear_type()
-        self._used_blocks.add(pfn >> self._block_order)
         page.set_refcounted()
         if order and gfp & Gfp.COMP:
             page.set_flags(PageFlags.head)
         return page
+
+    def use(self, pfn: int) -> None:
+        """Make ready the first page of a block that is free no more."""
+        if self._marked.pop(pfn, None) is not None:
+            self.mem_map[pfn].clear_type()
+        self._used_blocks.add(pfn >> self._block_order)
 
     def mark_free_blocks(self) -> None:
         """Give the first page of every free block its type and order, and take them from pages that are none now."""
