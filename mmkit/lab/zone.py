@@ -86,7 +86,7 @@ class ZoneLab(Lab):
                 value=False,
                 description=name,
                 tooltip=f"__GFP_{name}: {what}",
-                layout=widgets.Layout(width="auto", margin="0", padding="0 7px"),
+                layout=widgets.Layout(width="auto", margin="0", padding="0 5px"),
             )
             for name, what in FLAGS.items()
         }
