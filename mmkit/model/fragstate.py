@@ -34,6 +34,24 @@ class Fragmentation(Record):
         return max((order for order, count in enumerate(self.counts) if count), default=None)
 
 
+class IndexZone(Record):
+    """One line of ``extfrag_index`` or ``unusable_index``: a populated zone and its index, by order."""
+
+    node: int
+    zone: str
+    index: tuple[float, ...]
+    """In three decimals, as the kernel computes them."""
+
+
+class FragmentationIndex(Record):
+    """A file of ``/sys/kernel/debug/extfrag``: the populated zones, node by node, in ascending order."""
+
+    source: Source
+    name: str
+    """"extfrag_index" or "unusable_index"."""
+    zones: tuple[IndexZone, ...]
+
+
 class Occupancy(Record):
     """Memory in blocks, and what was really asked for in each: internal and external fragmentation on one map."""
 

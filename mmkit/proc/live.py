@@ -14,17 +14,28 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mmkit.errors import LiveError
+from mmkit.model.fragstate import FragmentationIndex
+from mmkit.model.slabstate import SlabInfo
 from mmkit.model.snapshot import BuddyInfo, BuddySnapshot, FrameMap, MemorySnapshot, PageTypeInfo, Source
 from mmkit.proc import buddyinfo as buddyinfo_format
+from mmkit.proc import extfrag as extfrag_format
 from mmkit.proc import iomem as iomem_format
 from mmkit.proc import kpageflags as kpageflags_format
 from mmkit.proc import pagetypeinfo as pagetypeinfo_format
+from mmkit.proc import slabinfo as slabinfo_format
+from mmkit.proc import slabtable
 from mmkit.proc import zoneinfo as zoneinfo_format
+from mmkit.proc.slabtable import SlabRow
 from mmkit.proc.zoneinfo_layout import rules
 from mmkit.record import Record
 
 PROC = Path("/proc")
 """Where the kernel's files are; tests put another folder here."""
+SLAB = Path("/sys/kernel/slab")
+"""Where the kernel describes its slab caches."""
+DEBUG = Path("/sys/kernel/debug")
+"""Where debugfs is mounted, if it is."""
+_DEBUG = "debugfs:"
 
 _TITLES = {
     "buddyinfo": "free blocks of each order",
@@ -80,25 +91,36 @@ def _why_not(name: str) -> str:
 
 @contextmanager
 def _opened(name: str) -> Iterator[int]:
-    path = PROC / name
+    path = DEBUG / name.removeprefix(_DEBUG) if name.startswith(_DEBUG) else PROC / name
     if not sys.platform.startswith("linux"):
-        raise LiveError(f"/proc/{name} is a file of Linux; this machine runs {platform.system() or sys.platform}")
+        raise LiveError(f"{_shown(name)} is a file of Linux; this machine runs {platform.system() or sys.platform}")
     try:
         file = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
-        raise LiveError(f"/proc/{name} does not exist here: the kernel was built without it, or hides it") from None
+        raise LiveError(f"{_shown(name)} does not exist here: {_missing(name)}") from None
     except PermissionError:
         raise LiveError(_not_root(name)) from None
     try:
         yield file
     except OSError as error:
-        raise LiveError(f"/proc/{name} cannot be read: {error.strerror}") from error
+        raise LiveError(f"{_shown(name)} cannot be read: {error.strerror}") from error
     finally:
         os.close(file)
 
 
 def _not_root(name: str) -> str:
-    return f"/proc/{name} is shown to root only"
+    return f"{_shown(name)} is shown to root only"
+
+
+def _shown(name: str) -> str:
+    """The path as readers know it, also where tests have put another folder in its place."""
+    return f"/sys/kernel/debug/{name.removeprefix(_DEBUG)}" if name.startswith(_DEBUG) else f"/proc/{name}"
+
+
+def _missing(name: str) -> str:
+    if name.startswith(_DEBUG):
+        return "the kernel was built without it, or as root: mount -t debugfs none /sys/kernel/debug"
+    return "the kernel was built without it, or hides it"
 
 
 def read(name: str, start: int = 0, nr_bytes: int | None = None) -> bytes:
@@ -141,6 +163,37 @@ def memory() -> MemorySnapshot:
 def pagetypeinfo() -> PageTypeInfo:
     """Return free blocks and pageblocks by migrate type. Raises LiveError for others than root."""
     return pagetypeinfo_format.parse(_text("pagetypeinfo"), source())
+
+
+def extfrag_index() -> FragmentationIndex:
+    """Return why requests of each order would fail. Raises LiveError for others than root, and without debugfs."""
+    return extfrag_format.parse(_text(f"{_DEBUG}extfrag/extfrag_index"), "extfrag_index", source())
+
+
+def unusable_index() -> FragmentationIndex:
+    """Return how much of the free memory is useless to requests of each order. Raises LiveError as above."""
+    return extfrag_format.parse(_text(f"{_DEBUG}extfrag/unusable_index"), "unusable_index", source())
+
+
+def slabinfo() -> SlabInfo:
+    """Return the slab caches of this machine. Raises LiveError for others than root."""
+    return slabinfo_format.parse(_text("slabinfo"), source())
+
+
+def slab_table() -> tuple[SlabRow, ...]:
+    """Return what ``/sys/kernel/slab`` says of every slab cache. Raises LiveError where it does not."""
+    if not SLAB.is_dir():
+        raise LiveError("/sys/kernel/slab does not exist here: it is a folder of Linux")
+    return tuple(_slab_row(entry) for entry in sorted(SLAB.iterdir()))
+
+
+def _slab_row(folder: Path) -> SlabRow:
+    links_to = os.path.basename(os.readlink(folder)) if folder.is_symlink() else ""
+    try:
+        content = {file: (folder / file).read_text() for file in slabtable.FILES if (folder / file).exists()}
+    except PermissionError:
+        raise LiveError(f"/sys/kernel/slab/{folder.name} is shown to root only") from None
+    return slabtable.row_of(folder.name, links_to, {file: content.get(file, "0") for file in slabtable.FILES})
 
 
 def kpageflags(start_pfn: int = 0, nr_pages: int | None = None) -> FrameMap:
