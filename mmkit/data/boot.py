@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mmkit.data.lines import folder_of, names_of_recordings, release_of, source_of
 from mmkit.errors import FormatError
+from mmkit.model.slabstate import SlabInfo
 from mmkit.model.snapshot import BuddyInfo, BuddySnapshot, FrameMap, MemorySnapshot, PageTypeInfo, PcpSnapshot, Source
 
 if TYPE_CHECKING:
     from mmkit.data.events import Row
+    from mmkit.proc.slabtable import SlabRow
 
 
 class MemoryRange(NamedTuple):
@@ -115,6 +117,29 @@ class Recording:
         from mmkit.proc import pagetypeinfo
 
         return pagetypeinfo.parse(self.text(file), self._source(file))
+
+    @cached_property
+    def slabinfo(self) -> SlabInfo:
+        """Slab caches: how many objects each has, in how many slabs."""
+        return self.read_slabinfo("slabinfo")
+
+    def read_slabinfo(self, file: str) -> SlabInfo:
+        """Return another slabinfo of the recording: "snap3.slabinfo.gz", ..."""
+        from mmkit.proc import slabinfo
+
+        return slabinfo.parse(self.text(file), self._source(file))
+
+    @cached_property
+    def slab_table(self) -> tuple[SlabRow, ...]:
+        """What ``/sys/kernel/slab`` says of every slab cache."""
+        from mmkit.proc import slabtable
+
+        return slabtable.parse(self.text("slab_table.tsv.gz"))
+
+    @property
+    def nr_cpus(self) -> int:
+        """CPUs of the machine: those that have lists of free pages."""
+        return 1 + max(pcp.cpu for zone in self.zoneinfo.zones for pcp in zone.pcp)
 
     def _source(self, file: str) -> Source:
         """The plain files need no remark; of the others the reader is told which one it is."""

@@ -1,0 +1,192 @@
+"""Slab geometry: how large an object becomes, how large a slab is, and how many objects fit.
+
+Models: calculate_alignment() of mm/slab_common.c; calculate_sizes(), calculate_order(), calc_slab_order(),
+set_cpu_partial(), set_min_partial() of mm/slub.c (Linux 6.18), and with ``kernel="6.1"`` the older calculate_order().
+Leaves out: KASAN, slub_min_order and its relatives on the command line, CONFIG_SLUB_TINY.
+
+An object is rounded up to whole words. A free object holds the address of the next free one: in its middle, where an
+overrun of a neighbour is least likely to reach it, or behind it if its content must survive the free. Then SLUB looks
+for the smallest slab that holds enough objects and wastes little.
+"""
+
+from __future__ import annotations
+
+from mmkit.model.slabstate import SlabFlags, SlabGeometry
+
+CACHE_LINE = 64
+MAX_SLAB_ORDER, MAX_PAGE_ORDER = 3, 10
+MAX_OBJS_PER_SLAB = 32_767
+MIN_PARTIAL, MAX_PARTIAL = 5, 10
+MAX_OBJECT_SIZE = 4096 << MAX_PAGE_ORDER
+DEBUG_FLAGS = SlabFlags.CONSISTENCY_CHECKS | SlabFlags.RED_ZONE | SlabFlags.POISON | SlabFlags.STORE_USER
+KERNELS = ("6.18", "6.1")
+
+_CPU_PARTIAL = ((4096, 6), (1024, 24), (256, 52), (0, 120))
+"""Free objects that a CPU keeps in partial slabs, by the size from which it holds (a page: 4096)."""
+
+
+def align_up(number: int, step: int) -> int:
+    """Return the smallest multiple of ``step`` (a power of two) that is not below ``number``."""
+    return number + step - 1 & -step
+
+
+def get_order(nr_bytes: int, page_size: int = 4096) -> int:
+    """Return the order of the smallest block of pages that holds so many bytes."""
+    return (max(nr_bytes - 1, 0) // page_size).bit_length()
+
+
+def geometry(
+    name: str,
+    object_size: int,
+    align: int = 0,
+    flags: SlabFlags | int = 0,
+    *,
+    nr_cpus: int = 1,
+    kernel: str = "6.18",
+    page_size: int = 4096,
+    word: int = 8,
+    has_ctor: bool = False,
+    freeptr_offset: int | None = None,
+    kmalloc: bool = False,
+    cache_line: int = CACHE_LINE,
+) -> SlabGeometry:
+    """Return how the objects of a cache lie in its slabs.
+
+    ``align`` is what its creator asks for, 0 for no wish; ``word`` the bytes of a pointer; ``nr_cpus`` the CPUs of the
+    machine. ``freeptr_offset`` is where a cache whose objects outlive their free (TYPESAFE_BY_RCU) lets SLUB put its
+    pointer (vm_area_struct and filp of 6.18 do). ``kmalloc``: debugging notes there how much was asked for.
+
+    Raises ValueError for a size, an alignment, a number of CPUs or an offset that cannot be, TypeError for no numbers.
+
+    >>> dentry = geometry("dentry", 192, nr_cpus=2)
+    >>> dentry.size, dentry.order, dentry.objs_per_slab, dentry.tail_bytes, dentry.offset
+    (192, 0, 21, 64, 96)
+    """
+    flags = SlabFlags(flags)
+    _check(name, object_size, align, nr_cpus, kernel, page_size << MAX_PAGE_ORDER)
+    align = alignment(object_size, align, flags, word, cache_line)
+    offset, inuse, size, red_left_pad = _sizes(object_size, align, flags, word, has_ctor, freeptr_offset, kmalloc)
+    order = slab_order(size, nr_cpus, kernel, page_size)
+    objects = min((page_size << order) // size, MAX_OBJS_PER_SLAB)
+    cpu_partial = 0 if flags & DEBUG_FLAGS else _cpu_partial(size, page_size)
+    return SlabGeometry(
+        name=name,
+        object_size=object_size,
+        size=size,
+        align=align,
+        order=order,
+        objs_per_slab=objects,
+        offset=offset,
+        inuse=inuse,
+        red_left_pad=red_left_pad,
+        flags=flags,
+        cpu_partial=cpu_partial,
+        cpu_partial_slabs=-(-2 * cpu_partial // objects),
+        min_partial=min(max((size.bit_length() - 1) // 2, MIN_PARTIAL), MAX_PARTIAL),
+        page_size=page_size,
+        has_ctor=has_ctor,
+    )
+
+
+def _check(name: str, object_size: int, align: int, nr_cpus: int, kernel: str, largest: int) -> None:
+    for what, value in (("object_size", object_size), ("align", align), ("nr_cpus", nr_cpus)):
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(f"{what} of cache {name} is a whole number, not {value!r}")
+    if not 1 <= object_size <= largest:
+        raise ValueError(f"object_size of cache {name} is {object_size}, must be 1 to {largest} bytes")
+    if align < 0 or align & (align - 1):
+        raise ValueError(f"align of cache {name} is {align}, must be a power of two (or 0 for no wish)")
+    if nr_cpus < 1:
+        raise ValueError(f"nr_cpus is {nr_cpus}, must be at least 1")
+    if kernel not in KERNELS:
+        raise ValueError(f"no rules for kernel {kernel!r}: choose one of {', '.join(KERNELS)}")
+
+
+def alignment(object_size: int, align: int = 0, flags: int = 0, word: int = 8, cache_line: int = CACHE_LINE) -> int:
+    """Return the alignment of objects: at least a word and, with HWCACHE_ALIGN, so that few share a cache line.
+
+    >>> alignment(40, flags=SlabFlags.HWCACHE_ALIGN), alignment(30, flags=SlabFlags.HWCACHE_ALIGN), alignment(30)
+    (64, 32, 8)
+    """
+    if flags & SlabFlags.HWCACHE_ALIGN:
+        line = cache_line
+        while object_size <= line // 2:
+            line //= 2
+        align = max(align, line)
+    return align_up(max(align, word), word)
+
+
+def _sizes(
+    object_size: int, align: int, flags: SlabFlags, word: int, has_ctor: bool, freeptr_offset: int | None, kmalloc: bool
+) -> tuple[int, int, int, int]:
+    """calculate_sizes(): offset of the free pointer, bytes in use, whole size, red zone on the left."""
+    size = align_up(object_size, word)
+    if flags & SlabFlags.RED_ZONE and size == object_size:
+        size += word  # room for a right red zone
+    inuse = size
+    outlives = flags & (SlabFlags.TYPESAFE_BY_RCU | SlabFlags.POISON) or has_ctor
+    if freeptr_offset is not None and not (flags & SlabFlags.POISON or has_ctor):
+        if not 0 <= freeptr_offset <= object_size - word or freeptr_offset % word:
+            raise ValueError(f"freeptr_offset is {freeptr_offset}: must be a multiple of {word} inside the object")
+        offset = freeptr_offset
+    elif outlives or (flags & SlabFlags.RED_ZONE and object_size < word):
+        offset = size
+        size += word
+    else:
+        offset = object_size // 2 // word * word
+    if flags & SlabFlags.STORE_USER:
+        size += 2 * track_bytes(word) + (word if kmalloc else 0)
+    red_left_pad = align_up(word, align) if flags & SlabFlags.RED_ZONE else 0
+    if flags & SlabFlags.RED_ZONE:
+        size += word + red_left_pad
+    return offset, inuse, align_up(size, align), red_left_pad
+
+
+def track_bytes(word: int = 8) -> int:
+    """Return the bytes of a struct track, the note on who took or freed an object last: address, stack, CPU, pid, when.
+
+    >>> track_bytes(), track_bytes(word=4)
+    (32, 20)
+    """
+    return align_up(word + 12, word) + word
+
+
+def slab_order(size: int, nr_cpus: int, kernel: str = "6.18", page_size: int = 4096) -> int:
+    """Return the order of a slab for objects of ``size`` bytes, metadata included.
+
+    >>> [slab_order(size, nr_cpus=2) for size in (64, 512, 1024, 4096, 51_472)]
+    [0, 1, 2, 3, 4]
+    """
+    wanted = min(4 * (nr_cpus.bit_length() + 1), max((page_size << MAX_SLAB_ORDER) // size, 1))
+    order = (_order_6_1 if kernel == "6.1" else _order_6_18)(size, wanted, page_size)
+    return order if order <= MAX_SLAB_ORDER else get_order(size, page_size)
+
+
+def _order_6_18(size: int, wanted: int, page_size: int) -> int:
+    """calculate_order(): enough objects always, and as little waste as possible."""
+    lowest = get_order(wanted * size, page_size)
+    orders = (_calc_slab_order(size, lowest, share, page_size) for share in (16, 8, 4, 2))
+    return next((order for order in orders if order <= MAX_SLAB_ORDER), MAX_SLAB_ORDER + 1)
+
+
+def _order_6_1(size: int, wanted: int, page_size: int) -> int:
+    """The same until 6.7: rather fewer objects than more than a quarter wasted."""
+    for objects in range(wanted, 1, -1):
+        for share in (16, 8, 4):
+            order = _calc_slab_order(size, get_order(objects * size, page_size), share, page_size)
+            if order <= MAX_SLAB_ORDER:
+                return order
+    return _calc_slab_order(size, get_order(size, page_size), 1, page_size)
+
+
+def _calc_slab_order(size: int, lowest: int, share: int, page_size: int) -> int:
+    if (page_size << lowest) // size > MAX_OBJS_PER_SLAB:
+        return get_order(size * MAX_OBJS_PER_SLAB, page_size) - 1
+    for order in range(lowest, MAX_SLAB_ORDER + 1):
+        if (page_size << order) % size <= (page_size << order) // share:
+            return order
+    return MAX_SLAB_ORDER + 1
+
+
+def _cpu_partial(size: int, page_size: int) -> int:
+    return next(objects for least, objects in _CPU_PARTIAL if size >= (page_size if least == 4096 else least))
