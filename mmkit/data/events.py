@@ -110,7 +110,74 @@ class Marker(NamedTuple):
     text: str
 
 
-Row = PageAlloc | PageFree | PageFreeBatched | DirectFree | ZoneTake | PcpDrain | Extfrag | Marker
+class IsolateFree(NamedTuple):
+    """C: ``mm_compaction_isolate_freepages``, of [start_pfn, end_pfn) compaction took free pages as room."""
+
+    line_no: int
+    t_us: int
+    context: str
+    pid: int
+    start_pfn: int
+    end_pfn: int
+    nr_scanned: int
+    nr_taken: int
+
+
+class IsolateMigrate(NamedTuple):
+    """``mm_compaction_isolate_migratepages``, of [start_pfn, end_pfn) compaction took pages to move them."""
+
+    line_no: int
+    t_us: int
+    context: str
+    pid: int
+    start_pfn: int
+    end_pfn: int
+    nr_scanned: int
+    nr_taken: int
+
+
+class MigratePages(NamedTuple):
+    """``mm_compaction_migratepages``, so many of the pages taken were moved."""
+
+    line_no: int
+    t_us: int
+    context: str
+    pid: int
+    nr_migrated: int
+    nr_failed: int
+
+
+class CompactionBegin(NamedTuple):
+    """``mm_compaction_begin``, where the scanners start."""
+
+    line_no: int
+    t_us: int
+    context: str
+    pid: int
+    zone_start: int
+    migrate_pfn: int
+    free_pfn: int
+    zone_end: int
+    sync: int
+
+
+class CompactionEnd(NamedTuple):
+    """``mm_compaction_end``, where the scanners are; ``status`` is a number of the kernel's (5: complete)."""
+
+    line_no: int
+    t_us: int
+    context: str
+    pid: int
+    zone_start: int
+    migrate_pfn: int
+    free_pfn: int
+    zone_end: int
+    sync: int
+    status: int
+
+
+Compacting = IsolateFree | IsolateMigrate | MigratePages | CompactionBegin | CompactionEnd
+Row = Compacting | PageAlloc | PageFree | PageFreeBatched | DirectFree | ZoneTake | PcpDrain | Extfrag | Marker
 
 
 def _hex(word: str) -> int:
@@ -134,8 +201,29 @@ _KINDS: dict[str, tuple[Callable[..., Row], tuple[Callable[[str], Any], ...]]] =
     "Z": (ZoneTake, (_hex, int, int, _bit)),
     "D": (PcpDrain, (_hex, int, int)),
     "X": (Extfrag, (_hex, int, int, int, int, _bit)),
+    "C": (IsolateFree, (_hex, _hex, int, int)),
     "M": (Marker, (str,)),
 }
+# These come by their full name, with "name=value ..." as their only argument.
+_NAMED: dict[str, type[IsolateMigrate | MigratePages | CompactionBegin | CompactionEnd]] = {
+    "mm_compaction_isolate_migratepages": IsolateMigrate,
+    "mm_compaction_migratepages": MigratePages,
+    "mm_compaction_begin": CompactionBegin,
+    "mm_compaction_end": CompactionEnd,
+}
+
+
+def _arguments(letter: str, words: list[str]) -> tuple[Callable[..., Row], list[Any]]:
+    """Return the class of a row, and the values of its own fields."""
+    if letter not in _NAMED:
+        row, fields = _KINDS[letter]
+        return row, [field(word) for field, word in zip(fields, words, strict=True)]
+    named = _NAMED[letter]
+    (text,) = words
+    names, values = zip(*(word.split("=") for word in text.split()), strict=True)
+    if names != named._fields[4:]:
+        raise ValueError(names)
+    return named, [int(value, 0) for value in values]
 
 
 def read_events(recording: str | Path) -> Iterator[Row]:
@@ -150,8 +238,7 @@ def read_events(recording: str | Path) -> Iterator[Row]:
     for line_no, line in read_lines(recording, name):
         try:
             t_us, context, pid, letter, *words = line.split("\t")
-            row, fields = _KINDS[letter]
-            values = [field(word) for field, word in zip(fields, words, strict=True)]
+            row, values = _arguments(letter, words)
             yield row(line_no, int(t_us), context, int(pid), *values)
         except (ValueError, KeyError) as error:
             expected = "time, context, pid, event letter and its arguments, separated by tabs"

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 CLUSTER = 32
 """COMPACT_CLUSTER_MAX: pages that are moved at a time, and the longest stride of the free scanner."""
 
+IDLE, SEARCHING, SEARCHED = 0, 1, 2
+"""How far the search for room is, for the block that is to be moved next."""
+
 _ALLOCATED = re.compile(rb"[\x80-\xfe]")
 _FREE = re.compile(rb"[\x00-\x0e]")
 
@@ -44,7 +47,7 @@ class CompactControl:
         """First pages of the blocks taken as room, by order; the first one is used first."""
         self.failed: list[tuple[int, str]] = []
         """(pfn, why) of what cannot be moved, in the order in which it was found out."""
-        self._stride, self._searched = 1, False
+        self._stride, self._search = 1, IDLE
         self._wanted = self._room = 0  # nr_migratepages, nr_freepages
 
     @property
@@ -114,6 +117,7 @@ class CompactControl:
 
     def _search_room(self) -> None:
         """isolate_freepages(), one pageblock at a time: the next one below that suits, until there is enough room."""
+        self._search = SEARCHING
         lowest = self._block_start(self.migrate_pfn) + self._size
         while (start := self._block_start(self.free_pfn)) >= lowest:
             if not self._suits(start):
@@ -133,7 +137,7 @@ class CompactControl:
         """``passed`` is the start of a pageblock that was scanned to its end."""
         if passed is not None:
             self.free_pfn = passed - self._size
-        self._searched, self._stride = True, 1
+        self._search, self._stride = SEARCHED, 1
 
     def _suits(self, start: int) -> bool:
         """suitable_migration_target(): not where all is free already, nor where pages are that cannot move."""

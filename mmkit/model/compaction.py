@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 
-from mmkit.model.compactcontrol import CompactControl
+from mmkit.model.compactcontrol import IDLE, SEARCHING, CompactControl
 from mmkit.model.compactioncheck import check_compaction
 from mmkit.model.compacttrace import (
     Migrate,
@@ -150,7 +150,7 @@ class Compaction(CompactControl):
         self._scan_migrate(whole=self._last_migrated == self._block_start(self.migrate_pfn))
         if self.isolated:
             self._last_migrated = self._block_start(self.migrate_pfn - 1)
-            self._taken, self._migrated, self._searched = self._wanted, 0, False
+            self._taken, self._migrated, self._search = self._wanted, 0, IDLE
         else:
             self._flush_behind()
 
@@ -185,13 +185,16 @@ class Compaction(CompactControl):
 
     def _go_on_moving(self) -> None:
         """Move one block or, if there is no room for it, look for room."""
+        if self._search == SEARCHING:
+            self._search_room()
+            return
         pfn, order = self.isolated[-1]
         why = self._gone(pfn, order) or self._pages.why_stuck(pfn)
         if why:
             self._fail(pfn, order, why)
         elif (target := self._take_target(order)) is not None:
             self._move(pfn, target, order)
-        elif not self._searched:
+        elif self._search == IDLE:
             self._search_room()
             return
         else:
@@ -202,7 +205,7 @@ class Compaction(CompactControl):
                 self._finish_moving(no_memory)
                 return
         self.isolated.pop()
-        self._searched = False
+        self._search = IDLE
         if not self.isolated:
             self._finish_moving()
 
@@ -240,7 +243,7 @@ class Compaction(CompactControl):
     def snapshot(self) -> CompactionSnapshot:
         """Return the state between two steps."""
         buddy = self.buddy.snapshot()
-        numbers = (self._begun, self._searched, self._stride, self._last_migrated, self._wanted, self._taken)
+        numbers = (self._begun, self._search, self._stride, self._last_migrated, self._wanted, self._taken)
         return CompactionSnapshot(
             source=buddy.source,
             buddy=buddy,
@@ -273,7 +276,7 @@ class Compaction(CompactControl):
         from mmkit.model.buddy import BuddyAllocator
 
         area = BuddyAllocator.from_snapshot(snapshot.buddy, trace) if buddy is None else buddy
-        begun, searched, stride, last, wanted, taken, migrated, anywhere = snapshot.progress
+        begun, search, stride, last, wanted, taken, migrated, anywhere = snapshot.progress
         run = cls(
             area, mem_map, snapshot.order, trace, migratetype=snapshot.migratetype, any_pageblock=bool(anywhere),
             **arguments,  # type: ignore[arg-type]
@@ -284,7 +287,7 @@ class Compaction(CompactControl):
         for pfn, order in snapshot.targets:
             run.targets[order].append(pfn)
             run._room += 1 << order
-        run._begun, run._searched, run._stride, run._last_migrated = bool(begun), bool(searched), stride, last
+        run._begun, run._search, run._stride, run._last_migrated = bool(begun), search, stride, last
         run._wanted, run._taken, run._migrated = wanted, taken, migrated
         return run
 
