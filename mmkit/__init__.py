@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from mmkit.arch import ARM64, TOY, X86, X86_64, X86_64_LA57, X86_PAE, Arch
     from mmkit.model.buddy import BuddyAllocator
     from mmkit.model.gfp import Gfp
+    from mmkit.model.kmalloc import SlabAllocator
     from mmkit.model.memory import PhysicalMemory
     from mmkit.model.migratetype import MigrateType
     from mmkit.model.page import MemMap, Page
     from mmkit.model.pageflags import PageFlags
+    from mmkit.model.slab import KmemCache
     from mmkit.model.trace import Trace
     from mmkit.model.zone import Zone
 
@@ -23,10 +25,12 @@ _HOMES = {
     "mmkit.arch": ("ARM64", "TOY", "X86", "X86_64", "X86_64_LA57", "X86_PAE", "Arch"),
     "mmkit.model.buddy": ("BuddyAllocator",),
     "mmkit.model.gfp": ("Gfp",),
+    "mmkit.model.kmalloc": ("SlabAllocator",),
     "mmkit.model.memory": ("PhysicalMemory",),
     "mmkit.model.migratetype": ("MigrateType",),
     "mmkit.model.page": ("MemMap", "Page"),
     "mmkit.model.pageflags": ("PageFlags",),
+    "mmkit.model.slab": ("KmemCache",),
     "mmkit.model.trace": ("Trace",),
     "mmkit.model.zone": ("Zone",),
 }
@@ -42,11 +46,13 @@ __all__ = [
     "Arch",
     "BuddyAllocator",
     "Gfp",
+    "KmemCache",
     "MemMap",
     "MigrateType",
     "Page",
     "PageFlags",
     "PhysicalMemory",
+    "SlabAllocator",
     "Trace",
     "Zone",
 ]

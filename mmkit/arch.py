@@ -58,6 +58,11 @@ class Arch(Record):
         return 1 << self.page_shift
 
     @property
+    def word_bytes(self) -> int:
+        """Bytes of a pointer."""
+        return 8 if self.virt_bits > 32 else 4
+
+    @property
     def zone_names(self) -> tuple[str, ...]:
         """Names of the zones this kernel is built with, in ascending order."""
         return tuple(zone.name for zone in self.zones)

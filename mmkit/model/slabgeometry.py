@@ -21,6 +21,9 @@ MAX_OBJECT_SIZE = 4096 << MAX_PAGE_ORDER
 DEBUG_FLAGS = SlabFlags.CONSISTENCY_CHECKS | SlabFlags.RED_ZONE | SlabFlags.POISON | SlabFlags.STORE_USER
 KERNELS = ("6.18", "6.1")
 
+FREEPTR_OFFSETS = {"vm_area_struct": 0, "filp": 144}
+"""Caches of 6.18 that outlive their free and name a place for the free pointer inside."""
+
 _CPU_PARTIAL = ((4096, 6), (1024, 24), (256, 52), (0, 120))
 """Free objects that a CPU keeps in partial slabs, by the size from which it holds (a page: 4096)."""
 
@@ -36,20 +39,10 @@ def get_order(nr_bytes: int, page_size: int = 4096) -> int:
 
 
 def geometry(
-    name: str,
-    object_size: int,
-    align: int = 0,
-    flags: SlabFlags | int = 0,
-    *,
-    nr_cpus: int = 1,
-    kernel: str = "6.18",
-    page_size: int = 4096,
-    word: int = 8,
-    has_ctor: bool = False,
-    freeptr_offset: int | None = None,
-    kmalloc: bool = False,
-    cache_line: int = CACHE_LINE,
-) -> SlabGeometry:
+    name: str, object_size: int, align: int = 0, flags: SlabFlags | int = 0, *, nr_cpus: int = 1, kernel: str = "6.18",
+    page_size: int = 4096, word: int = 8, has_ctor: bool = False, freeptr_offset: int | None = None,
+    kmalloc: bool = False, cache_line: int = CACHE_LINE,
+) -> SlabGeometry:  # fmt: skip
     """Return how the objects of a cache lie in its slabs.
 
     ``align`` is what its creator asks for, 0 for no wish; ``word`` the bytes of a pointer; ``nr_cpus`` the CPUs of the
@@ -69,23 +62,11 @@ def geometry(
     order = slab_order(size, nr_cpus, kernel, page_size)
     objects = min((page_size << order) // size, MAX_OBJS_PER_SLAB)
     cpu_partial = 0 if flags & DEBUG_FLAGS else _cpu_partial(size, page_size)
+    min_partial = min(max((size.bit_length() - 1) // 2, MIN_PARTIAL), MAX_PARTIAL)
     return SlabGeometry(
-        name=name,
-        object_size=object_size,
-        size=size,
-        align=align,
-        order=order,
-        objs_per_slab=objects,
-        offset=offset,
-        inuse=inuse,
-        red_left_pad=red_left_pad,
-        flags=flags,
-        cpu_partial=cpu_partial,
-        cpu_partial_slabs=-(-2 * cpu_partial // objects),
-        min_partial=min(max((size.bit_length() - 1) // 2, MIN_PARTIAL), MAX_PARTIAL),
-        page_size=page_size,
-        has_ctor=has_ctor,
-    )
+        name, object_size, size, align, order, objects, offset, inuse, red_left_pad, flags, cpu_partial,
+        -(-2 * cpu_partial // objects), min_partial, page_size, has_ctor,
+    )  # fmt: skip
 
 
 def _check(name: str, object_size: int, align: int, nr_cpus: int, kernel: str, largest: int) -> None:

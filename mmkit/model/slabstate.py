@@ -147,6 +147,24 @@ class CacheSnapshot(Record):
         return len(self.slabs) * self.geometry.objs_per_slab
 
 
+class ObjectSnapshot(Record):
+    """One object of a cache that is debugged, byte by byte."""
+
+    source: Source
+    geometry: SlabGeometry
+    address: int
+    """Of the object: its left red zone lies before it."""
+    index: int
+    """Which object of its slab it is."""
+    state: ObjectState
+    active: bool
+    """In use, so that its red zones are those of an object in use."""
+    content: bytes = field(repr=False)
+    """``size`` bytes, from the start of the left red zone on."""
+    damaged: tuple[int, ...] = ()
+    """Offsets in ``content`` of bytes that are not what they must be."""
+
+
 class SlabInfoLine(Record):
     """One line of ``/proc/slabinfo``."""
 

@@ -1,0 +1,286 @@
+"""A slab cache: objects of one size, handed out from slabs of pages, by lists that each CPU has for itself.
+
+Models: mm/slub.c (Linux 6.18), slab_alloc_node(), ___slab_alloc(), do_slab_free(), __slab_free(); what moves slabs from
+list to list is in ``slablists``, what debugging does in ``slabdebug``. Leaves out: sheaves, which 6.18 puts before two
+of its caches; nodes (all memory is one); bulk calls; races between CPUs, so that nothing has to be tried again.
+
+*Take*: from the CPU's own list; else all that is free in the CPU's slab becomes its list; else the next slab of its
+partial list becomes its slab; else one of the node's, and a few more for the partial list; else a new slab is made.
+*Give back*: to the CPU's list if the object is from the CPU's slab. Else to its slab: a slab that was full goes to the
+partial list of the CPU that freed; one that has become empty gives its pages back if the node has enough partial slabs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mmkit.errors import BadFree, OutOfMemory
+from mmkit.model.gfp import Gfp
+from mmkit.model.memory import PhysicalMemory
+from mmkit.model.slabcheck import check_cache, freeze_cache
+from mmkit.model.slabdebug import SlabDebug
+from mmkit.model.slabgeometry import DEBUG_FLAGS, geometry
+from mmkit.model.slablists import Cpu, Slab, SlabLists
+from mmkit.model.slabstate import CacheSnapshot, Place, SlabFlags
+from mmkit.model.slabtrace import KmemCacheAlloc, KmemCacheFree, SlabReport
+from mmkit.model.snapshot import MODEL, Source
+from mmkit.model.trace import Trace
+
+__all__ = ["Cpu", "KmemCache", "Slab", "SlabFlags"]
+
+
+class KmemCache(SlabLists):
+    """A cache of objects of ``object_size`` bytes, whose slabs are pages of ``memory``.
+
+    ``align`` and ``flags`` (SlabFlags) are what its creator asks for, ``ctor(address)`` is called for every object of a
+    new slab. ``nr_cpus`` may use it. With a ``seed`` the objects of a new slab are handed out in an order that looks
+    random (CONFIG_SLAB_FREELIST_RANDOM), without one in ascending order. ``kernel`` is "6.18" or "6.1".
+
+    With debugging flags there are no CPU lists, and mistakes of users are reported (``reports``) as slub_debug does;
+    without them a bad free raises BadFree, and overruns go unnoticed.
+
+    Raises ValueError or TypeError for a size, an alignment or a number of CPUs that cannot be.
+
+    >>> cache = KmemCache("dentry", 192, memory=PhysicalMemory("X86_64", "64MiB"))
+    >>> first, second = cache.alloc(), cache.alloc()
+    >>> second - first, cache.order, cache.objs_per_slab
+    (192, 0, 21)
+    >>> cache.free(first)
+    >>> cache.alloc() == first
+    True
+    """
+
+    def __init__(
+        self,
+        name: str,
+        object_size: int,
+        *,
+        memory: PhysicalMemory,
+        align: int = 0,
+        flags: SlabFlags | int = 0,
+        nr_cpus: int = 1,
+        ctor: Callable[[int], object] | None = None,
+        seed: int | None = None,
+        trace: Trace | None = None,
+        kernel: str = "6.18",
+        freeptr_offset: int | None = None,
+        kmalloc: bool = False,
+        source: Source = MODEL,
+    ) -> None:
+        word = memory.arch.word_bytes
+        laid_out = geometry(
+            name, object_size, align, flags, nr_cpus=nr_cpus, kernel=kernel, page_size=memory.arch.page_size, word=word,
+            has_ctor=ctor is not None, freeptr_offset=freeptr_offset, kmalloc=kmalloc,
+        )  # fmt: skip
+        super().__init__(laid_out, memory, nr_cpus, ctor, seed, trace)
+        self.object_size, self.flags, self.source = object_size, laid_out.flags, source
+        self.aliases = [name]
+        self.live: dict[int, Slab] = {}
+        """Every allocated object and its slab."""
+        self.debug = SlabDebug(self, word, kmalloc) if self.flags & DEBUG_FLAGS else None
+
+    def __repr__(self) -> str:
+        return f"<KmemCache {self.name}: {len(self.live)} objects in use, {len(self.slabs)} slabs>"
+
+    # -- what it is ---------------------------------------------------------------------------------------------------
+
+    @property
+    def size(self) -> int:
+        """Bytes from one object to the next."""
+        return self.geometry.size
+
+    @property
+    def order(self) -> int:
+        """A slab is 2**order pages."""
+        return self.geometry.order
+
+    @property
+    def objs_per_slab(self) -> int:
+        """How many objects a slab has."""
+        return self.geometry.objs_per_slab
+
+    @property
+    def reports(self) -> list[str]:
+        """What debugging has found, in the layout of the kernel's log; empty without debugging."""
+        return self.debug.reports if self.debug is not None else []
+
+    # -- take ---------------------------------------------------------------------------------------------------------
+
+    def alloc(self, cpu: int = 0, gfp: int | str = Gfp.GFP_KERNEL) -> int:
+        """Return the address of an object that is free until now, taken by ``cpu``.
+
+        Raises OutOfMemory if there is none and no memory for a new slab: then all lists are as they were. ValueError
+        for a CPU that there is not.
+        """
+        try:
+            mine = self.cpus[cpu]
+            address = mine.freelist.pop()
+        except (LookupError, TypeError):
+            return self._alloc_slowly(cpu, gfp)
+        assert mine.slab is not None
+        self.live[address] = mine.slab
+        if self.trace is not None:
+            self._tell_alloc(address, gfp)
+        return address
+
+    def _alloc_slowly(self, cpu: int, gfp: int | str) -> int:
+        """___slab_alloc()."""
+        mine = self._cpu(cpu)
+        try:
+            slab = self._single_slab(gfp) if self.debug is not None else self._load(mine, cpu, gfp)
+        except OutOfMemory:
+            if self.trace is not None:
+                self._tell_alloc(None, gfp)
+            raise
+        if self.debug is None:
+            address = mine.freelist.pop()
+        else:
+            address = slab.freelist.pop()
+            self._after_single(slab)
+            if not self.debug.allocated(address, slab, cpu):
+                self._give_up(address, slab)
+                return self._alloc_slowly(cpu, gfp)
+        self.live[address] = slab
+        if self.trace is not None:
+            self._tell_alloc(address, gfp)
+        return address
+
+    # -- give back ----------------------------------------------------------------------------------------------------
+
+    def free(self, address: int, cpu: int = 0) -> None:
+        """Give back the object at ``address``; ``cpu`` does it.
+
+        Raises BadFree for what is no allocated object of this cache (with CONSISTENCY_CHECKS it is reported instead),
+        ValueError for a CPU that there is not; nothing has changed then.
+        """
+        try:
+            mine = self.cpus[cpu]
+            slab = self.live.pop(address)
+        except (KeyError, TypeError):
+            mine = self._cpu(cpu)
+            self._refuse(address, cpu)
+            return
+        if slab is mine.slab and self.debug is None:
+            mine.freelist.append(address)
+            if self.trace is not None:
+                self.trace.emit(KmemCacheFree(address, self.name))
+            return
+        self._free_slowly(address, slab, mine, cpu)
+
+    def _free_slowly(self, address: int, slab: Slab, mine: Cpu, cpu: int) -> None:
+        """__slab_free(), or what stands in for it when debugging."""
+        if self.debug is not None and not self.debug.freed(address, slab, cpu):
+            self.live[address] = slab  # the kernel does not put back what somebody has damaged
+            return
+        if self.trace is not None:
+            self.trace.emit(KmemCacheFree(address, self.name))
+        was_full = not slab.freelist and slab.place is Place.FULL
+        slab.freelist.append(address)
+        if slab.place is Place.CPU:  # another CPU's slab
+            return
+        empty = len(slab.freelist) == slab.objects and len(self.partial) >= self.geometry.min_partial
+        if was_full and self.geometry.cpu_partial_slabs:
+            self._put_cpu_partial(mine, cpu, slab, drain=True)
+        elif was_full and not empty:
+            self._add_partial(slab)
+        elif empty and slab.place is not Place.CPU_PARTIAL:
+            self.partial.pop(slab, None)
+            self._discard(slab)
+
+    def _refuse(self, address: int, cpu: int) -> None:
+        """Answer a free of what is not allocated."""
+        checks = self.debug is not None and self.flags & SlabFlags.CONSISTENCY_CHECKS
+        if checks and isinstance(address, int) and not isinstance(address, bool):
+            assert self.debug is not None
+            self.debug.bad_free(address, cpu)
+            return
+        raise BadFree(self.why_not_freed(address))
+
+    def why_not_freed(self, address: object) -> str:
+        """Say in words why ``address`` cannot be freed here."""
+        if isinstance(address, bool) or not isinstance(address, int):
+            return f"an object is freed by its address, not by {address!r}"
+        slab = self.slab_of(address)
+        if slab is None:
+            return f"{address:#x} is in no slab of cache {self.name}: it was never allocated from it"
+        step = address - slab.address - self.geometry.red_left_pad
+        index, inside = divmod(step, self.size)
+        if inside or not 0 <= index < slab.objects:
+            start = slab.address + self.geometry.start_of(index)
+            return (
+                f"{address:#x} is no object of cache {self.name}: it lies {inside} bytes behind the start of {start:#x}"
+            )
+        return f"object {address:#x} of cache {self.name} is free already"
+
+    def slab_of(self, address: int) -> Slab | None:
+        """Return the slab that ``address`` lies in; None if it lies in none of this cache."""
+        size = self.geometry.page_size
+        for slab in self.slabs.values():
+            if slab.address <= address < slab.address + (size << slab.order):
+                return slab
+        return None
+
+    # -- with debugging -----------------------------------------------------------------------------------------------
+
+    def _single_slab(self, gfp: int | str) -> Slab:
+        """With debugging each object is taken from the node's first partial slab, or from a new one."""
+        if self.partial:
+            return next(iter(self.partial))
+        slab = self._new_slab(gfp)
+        self._add_partial(slab, head=True)
+        return slab
+
+    def _after_single(self, slab: Slab) -> None:
+        if not slab.freelist:
+            del self.partial[slab]
+            self._move(slab, Place.FULL, None)
+
+    def _give_up(self, address: int, slab: Slab) -> None:
+        """Mark all free objects of a slab as used: somebody writes into it, and none of them can be trusted."""
+        assert self.debug is not None
+        self.debug.lost.update([address, *slab.freelist])
+        slab.freelist = []
+        if slab.place is not Place.FULL:
+            self._after_single(slab)
+
+    # -- memory of objects, snapshot and check ------------------------------------------------------------------------
+
+    def read(self, address: int, nr_bytes: int) -> bytes:
+        """Return bytes of a slab, as anybody in the kernel can who has an address. Needs a debugging flag.
+
+        Raises ValueError outside the slabs of this cache, or if it keeps no bytes.
+        """
+        return self._memory_of_objects().read(address, nr_bytes)
+
+    def write(self, address: int, data: bytes) -> None:
+        """Write bytes into a slab, right or wrong: nobody in the kernel checks it. Arguments as of ``read``."""
+        self._memory_of_objects().write(address, data)
+
+    def _memory_of_objects(self) -> SlabDebug:
+        if self.debug is None:
+            raise ValueError(
+                f"cache {self.name} keeps no bytes: make it with a debugging flag, such as SlabFlags.POISON"
+            )
+        return self.debug
+
+    def validate(self) -> list[str]:
+        """Look at every object for damage, as a write to ``/sys/kernel/slab/NAME/validate`` does; return reports."""
+        return self._memory_of_objects().validate()
+
+    def snapshot(self) -> CacheSnapshot:
+        """Return the whole state."""
+        return freeze_cache(self)
+
+    def check(self) -> None:
+        """Raise InvariantError, naming the rule, unless lists, slabs and pages agree with each other."""
+        check_cache(self)
+
+    def _tell_alloc(self, address: int | None, gfp: int | str) -> None:
+        mask = int(Gfp.parse(gfp)) if isinstance(gfp, str) else int(gfp)
+        assert self.trace is not None
+        self.trace.emit(KmemCacheAlloc(address, self.name, self.object_size, self.size, mask))
+
+    def tell_report(self, address: int, what: str, report: str) -> None:
+        """Tell listeners what debugging has found."""
+        if self.trace is not None:
+            self.trace.emit(SlabReport(address, self.name, what, report))

@@ -1,0 +1,245 @@
+"""The slabs of a cache, and the lists that they are on: each CPU's slab and partial slabs, the node's partial slabs.
+
+Models: mm/slub.c (Linux 6.18), struct kmem_cache_cpu, struct kmem_cache_node; ___slab_alloc() from new_slab on,
+get_partial_node(), put_cpu_partial(), __put_partials(), allocate_slab(), discard_slab(), deactivate_slab(),
+__kmem_cache_do_shrink(), shuffle_freelist(). Leaves out: as :mod:`mmkit.model.slab`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from random import Random
+from typing import TYPE_CHECKING
+
+from mmkit.errors import OutOfMemory
+from mmkit.model.gfp import Gfp
+from mmkit.model.memory import PhysicalMemory
+from mmkit.model.page import Page
+from mmkit.model.pageflags import PageType
+from mmkit.model.slabgeometry import get_order
+from mmkit.model.slabstate import Place, SlabFlags, SlabGeometry
+from mmkit.model.slabtrace import SlabDiscard, SlabMove, SlabNew
+from mmkit.model.trace import Trace
+
+if TYPE_CHECKING:
+    from mmkit.model.slabdebug import SlabDebug
+
+SHRINK_PROMOTE_MAX = 32
+"""Shrinking sorts slabs with up to so many free objects: the fullest come first."""
+
+
+class Slab:
+    """One slab: a block of pages cut into objects. ``freelist`` has addresses of free objects, the head last."""
+
+    __slots__ = ("address", "cpu", "freelist", "objects", "order", "page", "place")
+
+    def __init__(self, page: Page, order: int, objects: int, address: int) -> None:
+        self.page, self.order, self.objects, self.address = page, order, objects, address
+        self.freelist: list[int] = []
+        self.place = Place.CPU
+        self.cpu: int | None = None
+
+    @property
+    def pfn(self) -> int:
+        """Its first page."""
+        return self.page.pfn
+
+    def __repr__(self) -> str:
+        free = f"{len(self.freelist)} of {self.objects} objects on its list"
+        return f"<Slab at pfn {self.pfn:#x}: {free}, {self.place.name}>"
+
+
+class Cpu:
+    """What one CPU has of a cache: its slab, the list it takes objects from (head last), and its partial slabs."""
+
+    __slots__ = ("freelist", "partial", "slab")
+
+    def __init__(self) -> None:
+        self.slab: Slab | None = None
+        self.freelist: list[int] = []
+        self.partial: deque[Slab] = deque()
+        """Head first."""
+
+
+class SlabLists:
+    """The state that :class:`mmkit.model.slab.KmemCache` works on; see there for the arguments."""
+
+    def __init__(
+        self,
+        geometry: SlabGeometry,
+        memory: PhysicalMemory,
+        nr_cpus: int,
+        ctor: Callable[[int], object] | None,
+        seed: int | None,
+        trace: Trace | None,
+    ) -> None:
+        self.geometry, self.memory, self.nr_cpus = geometry, memory, nr_cpus
+        self.ctor, self.trace = ctor, trace
+        self.name = geometry.name
+        self.cpus = {cpu: Cpu() for cpu in range(nr_cpus)}
+        """By number: a dict, so that -1 is nobody."""
+        self.partial: dict[Slab, None] = {}
+        """The node's partial slabs, head first."""
+        self.slabs: dict[int, Slab] = {}
+        """All slabs, by their first page."""
+        self.debug: SlabDebug | None = None
+        self.sequence = _sequence(geometry.objs_per_slab, seed)
+        self._gfp = _gfp_of(geometry.flags)
+        self._rng = Random(seed) if seed is not None else None
+
+    def _load(self, mine: Cpu, cpu: int, gfp: int | str) -> Slab:
+        """Give the CPU a slab whose free objects are its list, and return it."""
+        slab = mine.slab
+        if slab is not None and not slab.freelist:
+            mine.slab = None
+            self._move(slab, Place.FULL, None)
+            slab = None
+        if slab is None:
+            slab = self._next_slab(mine, cpu, gfp)
+            mine.slab = slab
+            self._move(slab, Place.CPU, cpu)
+        mine.freelist, slab.freelist = slab.freelist, []
+        return slab
+
+    def _next_slab(self, mine: Cpu, cpu: int, gfp: int | str) -> Slab:
+        if mine.partial:
+            return mine.partial.popleft()
+        if not self.partial:
+            return self._new_slab(gfp)
+        slab = self._pop_partial()
+        taken = 0
+        while self.partial and self.geometry.cpu_partial_slabs and taken <= self.geometry.cpu_partial_slabs // 2:
+            self._put_cpu_partial(mine, cpu, self._pop_partial(), drain=False)
+            taken += 1
+        return slab
+
+    def _pop_partial(self) -> Slab:
+        slab = next(iter(self.partial))
+        del self.partial[slab]
+        return slab
+
+    def _put_cpu_partial(self, mine: Cpu, cpu: int, slab: Slab, drain: bool) -> None:
+        """Put a slab at the head of the CPU's partial list; if that is full, all on it go to the node first."""
+        moved: list[Slab] = []
+        if drain and len(mine.partial) >= self.geometry.cpu_partial_slabs:
+            moved, mine.partial = list(mine.partial), deque()
+        mine.partial.appendleft(slab)
+        self._move(slab, Place.CPU_PARTIAL, cpu)
+        self._put_partials(moved)
+
+    def _put_partials(self, slabs: list[Slab]) -> None:
+        for slab in slabs:
+            if len(slab.freelist) == slab.objects and len(self.partial) >= self.geometry.min_partial:
+                self._discard(slab)
+            else:
+                self._add_partial(slab)
+
+    def _add_partial(self, slab: Slab, head: bool = False) -> None:
+        if head:
+            self.partial = {slab: None, **self.partial}
+        else:
+            self.partial[slab] = None
+        self._move(slab, Place.NODE, None)
+
+    # -- slabs come and go --------------------------------------------------------------------------------------------
+
+    def _new_slab(self, gfp: int | str) -> Slab:
+        """allocate_slab(): of the preferred order or, when memory is short, of the smallest that holds an object."""
+        wanted = self._gfp | (Gfp.parse(gfp) if isinstance(gfp, str) else Gfp(gfp))
+        order, least = self.geometry.order, get_order(self.geometry.size, self.geometry.page_size)
+        try:
+            page = self.memory.alloc_pages(wanted | (Gfp.COMP if order else 0) | Gfp.NOWARN, order)
+        except OutOfMemory:
+            if order == least:
+                raise
+            order = least
+            page = self.memory.alloc_pages(wanted | (Gfp.COMP if order else 0), order)
+        page.set_type(PageType.slab)
+        address = page.virtual
+        assert address is not None  # slabs never come from high memory
+        slab = Slab(page, order, (self.geometry.page_size << order) // self.geometry.size, address)
+        slab.freelist = [address + self.geometry.start_of(i) for i in reversed(self._order_of(slab))]
+        self.slabs[slab.pfn] = slab
+        for object_address in slab.freelist if self.ctor else ():
+            self.ctor(object_address)  # type: ignore[misc]
+        if self.debug is not None:
+            self.debug.new_slab(slab)
+        if self.trace is not None:
+            self.trace.emit(SlabNew(slab.pfn, self.name, order, slab.objects))
+        return slab
+
+    def _order_of(self, slab: Slab) -> list[int]:
+        """In which order the objects of a new slab are to be handed out."""
+        if self._rng is None:
+            return list(range(slab.objects))
+        start = self._rng.randrange(len(self.sequence))
+        turned = self.sequence[start:] + self.sequence[:start]
+        return [index for index in turned if index < slab.objects]
+
+    def _discard(self, slab: Slab) -> None:
+        del self.slabs[slab.pfn]
+        if self.debug is not None:
+            self.debug.discard(slab)
+        slab.page.clear_type()
+        if self.trace is not None:
+            self.trace.emit(SlabDiscard(slab.pfn, self.name, slab.order))
+        self.memory.free_pages(slab.page, slab.order)
+
+    def _move(self, slab: Slab, place: Place, cpu: int | None) -> None:
+        old, slab.place, slab.cpu = slab.place, place, cpu
+        if self.trace is not None:
+            inuse = slab.objects - len(slab.freelist)
+            self.trace.emit(SlabMove(slab.pfn, self.name, old, place, cpu, inuse))
+
+    def flush(self, cpu: int | None = None) -> None:
+        """Take slab and partial slabs away from a CPU, or from all: what is free in them goes back to the slabs."""
+        for mine in list(self.cpus.values()) if cpu is None else [self._cpu(cpu)]:
+            slab, mine.slab = mine.slab, None
+            if slab is not None:
+                self._deactivate(slab, mine)
+            partial, mine.partial = list(mine.partial), deque()
+            self._put_partials(partial)
+
+    def _deactivate(self, slab: Slab, mine: Cpu) -> None:
+        head = not slab.freelist  # only what the CPU itself has freed lately: still in its hardware cache
+        slab.freelist, mine.freelist = slab.freelist + mine.freelist, []
+        if len(slab.freelist) == slab.objects and len(self.partial) >= self.geometry.min_partial:
+            self._discard(slab)
+        elif slab.freelist:
+            self._add_partial(slab, head)
+        else:
+            self._move(slab, Place.FULL, None)
+
+    def shrink(self) -> int:
+        """Give back all empty slabs, and put the fullest of the others first; return how many were given back.
+
+        The kernel does it when ``/sys/kernel/slab/NAME/shrink`` is written, or a cache is about to be destroyed.
+        """
+        self.flush()
+        empty = [slab for slab in self.partial if len(slab.freelist) == slab.objects]
+        rest = [slab for slab in self.partial if len(slab.freelist) < slab.objects]
+        sorted_ones = [slab for slab in rest if len(slab.freelist) <= SHRINK_PROMOTE_MAX]
+        others = [slab for slab in rest if len(slab.freelist) > SHRINK_PROMOTE_MAX]
+        self.partial = dict.fromkeys(sorted(sorted_ones, key=lambda slab: len(slab.freelist)) + others)
+        for slab in empty:
+            self._discard(slab)
+        return len(empty)
+
+    def _cpu(self, cpu: int) -> Cpu:
+        if isinstance(cpu, bool) or not isinstance(cpu, int) or not 0 <= cpu < self.nr_cpus:
+            raise ValueError(f"cache {self.name} is used by CPUs 0 to {self.nr_cpus - 1}, not {cpu!r}")
+        return self.cpus[cpu]
+
+
+def _gfp_of(flags: SlabFlags) -> Gfp:
+    found = Gfp.RECLAIMABLE if flags & SlabFlags.RECLAIM_ACCOUNT else Gfp(0)
+    return found | (Gfp.DMA if flags & SlabFlags.CACHE_DMA else Gfp(0))
+
+
+def _sequence(objects: int, seed: int | None) -> list[int]:
+    """init_cache_random_seq(): one shuffled order, which every new slab enters at a place of its own."""
+    sequence = list(range(objects))
+    if seed is not None:
+        Random(f"slab {seed}").shuffle(sequence)
+    return sequence
