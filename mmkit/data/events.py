@@ -176,8 +176,73 @@ class CompactionEnd(NamedTuple):
     status: int
 
 
+class ObjectAlloc(NamedTuple):
+    """S: ``kmem_cache_alloc``, an object is handed out; ``site`` is who asked."""
+
+    line_no: int
+    t_us: int
+    context: str
+    pid: int
+    ptr: int
+    cache: str
+    bytes_req: int
+    bytes_alloc: int
+    site: str
+    gfp: str
+
+
+class ObjectFree(NamedTuple):
+    """s: ``kmem_cache_free``, an object is given back."""
+
+    line_no: int
+    t_us: int
+    context: str
+    pid: int
+    ptr: int
+    cache: str
+    site: str
+
+
+class KmallocAlloc(NamedTuple):
+    """K: ``kmalloc``; which cache served it was worked out from the bytes given ("?": from none)."""
+
+    line_no: int
+    t_us: int
+    context: str
+    pid: int
+    ptr: int
+    bytes_req: int
+    bytes_alloc: int
+    site: str
+    gfp: str
+    cache: str
+
+
+class KmallocFree(NamedTuple):
+    """k: ``kfree``; ``ptr`` 0 is NULL."""
+
+    line_no: int
+    t_us: int
+    context: str
+    pid: int
+    ptr: int
+    site: str
+
+
+OfObjects = ObjectAlloc | ObjectFree | KmallocAlloc | KmallocFree
 Compacting = IsolateFree | IsolateMigrate | MigratePages | CompactionBegin | CompactionEnd
-Row = Compacting | PageAlloc | PageFree | PageFreeBatched | DirectFree | ZoneTake | PcpDrain | Extfrag | Marker
+Row = (
+    OfObjects
+    | Compacting
+    | PageAlloc
+    | PageFree
+    | PageFreeBatched
+    | DirectFree
+    | ZoneTake
+    | PcpDrain
+    | Extfrag
+    | Marker
+)
 
 
 def _hex(word: str) -> int:
@@ -203,6 +268,10 @@ _KINDS: dict[str, tuple[Callable[..., Row], tuple[Callable[[str], Any], ...]]] =
     "X": (Extfrag, (_hex, int, int, int, int, _bit)),
     "C": (IsolateFree, (_hex, _hex, int, int)),
     "M": (Marker, (str,)),
+    "S": (ObjectAlloc, (_hex, str, int, int, str, str)),
+    "s": (ObjectFree, (_hex, str, str)),
+    "K": (KmallocAlloc, (_hex, int, int, str, str, str)),
+    "k": (KmallocFree, (_hex, str)),
 }
 # These come by their full name, with "name=value ..." as their only argument.
 _NAMED: dict[str, type[IsolateMigrate | MigratePages | CompactionBegin | CompactionEnd]] = {
