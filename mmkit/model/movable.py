@@ -114,6 +114,12 @@ class MovablePages(Movables):
             return f"busy: {', '.join(busy.names)}"
         return pinned(page) if page.refcount != expected_references(page) else ""
 
+    def take(self, pfn: int) -> int | None:
+        """Take a free block off its list as room: its first page is marked as such no more."""
+        if self.mem_map[pfn].is_buddy:
+            self.mem_map[pfn].clear_type()
+        return super().take(pfn)
+
     def move(self, old_pfn: int, new_pfn: int, order: int) -> None:
         """Move a block and its ``struct page``: the new one takes the old one's place in mappings and lists."""
         self.mem_map.move(old_pfn, new_pfn)
