@@ -283,6 +283,8 @@ class _Writer:
         self.used = self.asked = self.nr_tasks = self.nr_groups = 0
         self.ends: list[tuple[float, int, list[int]]] = []
         """Heap of (when, number, requests) of what is in use."""
+        self.starting: list[int] = []
+        """Requests of the task that starts."""
 
     def write(self) -> None:
         """Start tasks until enough memory has been asked for; then all tasks end."""
@@ -295,8 +297,7 @@ class _Writer:
     def start_task(self) -> None:
         """Write a task's requests, and when its memory goes."""
         self.nr_tasks += 1
-        group: list[int] = []
-        self.end_later(group, LIFETIME)
+        group = self.starting = []
         for _ in range(1 + int(self.exponential(TASK_REQUESTS))):
             i, request = len(self.workload.requests), self.request()
             self.workload.requests.append(request)
@@ -308,6 +309,7 @@ class _Writer:
                 self.end_later([i], LONG_LIFETIME)
             else:
                 group.append(i)
+        self.end_later(group, LIFETIME)
 
     def request(self) -> Request:
         """Draw a request."""
@@ -331,7 +333,7 @@ class _Writer:
         """Let go what would go next, until ``pages`` more may be in use."""
         limit = max(self.workload.occupancy * self.workload.nr_pages, pages)
         while self.used + pages > limit:
-            self.let_go(heappop(self.ends)[2])
+            self.let_go(heappop(self.ends)[2] if self.ends else self.starting)
 
     def let_go(self, group: list[int]) -> None:
         """Write that memory goes."""
