@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 
 SHRINK_PROMOTE_MAX = 32
 """Shrinking sorts slabs with up to so many free objects: the fullest come first."""
+PASSED_ON = (
+    Gfp.RECLAIM | Gfp.HIGH | Gfp.IO | Gfp.FS | Gfp.NOWARN | Gfp.RETRY_MAYFAIL | Gfp.NOFAIL | Gfp.NORETRY
+    | Gfp.MEMALLOC | Gfp.NOMEMALLOC | Gfp.HARDWALL | Gfp.THISNODE
+)  # fmt: skip
+"""What of a request's flags goes for the pages of a new slab too: how hard to look for them, not from which zone."""
 
 
 class Slab:
@@ -106,7 +111,7 @@ class SlabLists:
         if mine.partial:
             return mine.partial.popleft()
         if not self.partial:
-            return self._new_slab(gfp)
+            return self._new_slab(gfp, cpu)
         slab = self._pop_partial()
         taken = 0
         while self.partial and self.geometry.cpu_partial_slabs and taken <= self.geometry.cpu_partial_slabs // 2:
@@ -126,14 +131,18 @@ class SlabLists:
             moved, mine.partial = list(mine.partial), deque()
         mine.partial.appendleft(slab)
         self._move(slab, Place.CPU_PARTIAL, cpu)
-        self._put_partials(moved)
+        self._put_partials(moved, cpu)
 
-    def _put_partials(self, slabs: list[Slab]) -> None:
+    def _put_partials(self, slabs: list[Slab], cpu: int) -> None:
+        """Put slabs at the tail of the node's list; then the empty ones that it has no use for go, the last first."""
+        unwanted = []
         for slab in slabs:
             if len(slab.freelist) == slab.objects and len(self.partial) >= self.geometry.min_partial:
-                self._discard(slab)
+                unwanted.append(slab)
             else:
                 self._add_partial(slab)
+        for slab in reversed(unwanted):
+            self._discard(slab, cpu)
 
     def _add_partial(self, slab: Slab, head: bool = False) -> None:
         if head:
@@ -144,30 +153,38 @@ class SlabLists:
 
     # -- slabs come and go --------------------------------------------------------------------------------------------
 
-    def _new_slab(self, gfp: int | str) -> Slab:
-        """allocate_slab(): of the preferred order or, when memory is short, of the smallest that holds an object."""
-        wanted = self._gfp | (Gfp.parse(gfp) if isinstance(gfp, str) else Gfp(gfp))
-        order, least = self.geometry.order, get_order(self.geometry.size, self.geometry.page_size)
-        try:
-            page = self.memory.alloc_pages(wanted | (Gfp.COMP if order else 0) | Gfp.NOWARN, order)
-        except OutOfMemory:
-            if order == least:
-                raise
-            order = least
-            page = self.memory.alloc_pages(wanted | (Gfp.COMP if order else 0), order)
+    def _new_slab(self, gfp: int | str, cpu: int) -> Slab:
+        """Make a slab of the preferred order or, when memory is short, of the smallest that holds an object."""
+        page, order = self._pages(gfp, cpu)
         page.set_type(PageType.slab)
         address = page.virtual
         assert address is not None  # slabs never come from high memory
         slab = Slab(page, order, (self.geometry.page_size << order) // self.geometry.size, address)
         slab.freelist = [address + self.geometry.start_of(i) for i in reversed(self._order_of(slab))]
         self.slabs[slab.pfn] = slab
-        for object_address in slab.freelist if self.ctor else ():
+        for object_address in reversed(slab.freelist) if self.ctor else ():
             self.ctor(object_address)  # type: ignore[misc]
         if self.debug is not None:
             self.debug.new_slab(slab)
         if self.trace is not None:
             self.trace.emit(SlabNew(slab.pfn, self.name, order, slab.objects))
         return slab
+
+    def _pages(self, gfp: int | str, cpu: int) -> tuple[Page, int]:
+        """allocate_slab(): as long as less would do, nobody is to sleep, complain or use up reserves for more."""
+        flags = (Gfp.parse(gfp) if isinstance(gfp, str) else Gfp(gfp)) & PASSED_ON | self._gfp
+        order, least = self.geometry.order, get_order(self.geometry.size, self.geometry.page_size)
+        first_try = (flags | Gfp.NOWARN | Gfp.NORETRY) & ~Gfp.NOFAIL
+        if order > least and flags & Gfp.DIRECT_RECLAIM:
+            first_try = (first_try | Gfp.NOMEMALLOC) & ~Gfp.RECLAIM
+        try:
+            return self.memory.alloc_pages(first_try, order, self._page_cpu(cpu)), order
+        except OutOfMemory:
+            return self.memory.alloc_pages(flags, least, self._page_cpu(cpu)), least
+
+    def _page_cpu(self, cpu: int) -> int:
+        """Whose lists of free pages a CPU uses: its own, if memory knows of so many CPUs."""
+        return cpu if cpu < self.memory.settings.nr_cpus else 0
 
     def _order_of(self, slab: Slab) -> list[int]:
         """In which order the objects of a new slab are to be handed out."""
@@ -177,14 +194,14 @@ class SlabLists:
         turned = self.sequence[start:] + self.sequence[:start]
         return [index for index in turned if index < slab.objects]
 
-    def _discard(self, slab: Slab) -> None:
+    def _discard(self, slab: Slab, cpu: int) -> None:
         del self.slabs[slab.pfn]
         if self.debug is not None:
             self.debug.discard(slab)
         slab.page.clear_type()
         if self.trace is not None:
             self.trace.emit(SlabDiscard(slab.pfn, self.name, slab.order))
-        self.memory.free_pages(slab.page, slab.order)
+        self.memory.free_pages(slab.page, slab.order, self._page_cpu(cpu))
 
     def _move(self, slab: Slab, place: Place, cpu: int | None) -> None:
         old, slab.place, slab.cpu = slab.place, place, cpu
@@ -194,18 +211,21 @@ class SlabLists:
 
     def flush(self, cpu: int | None = None) -> None:
         """Take slab and partial slabs away from a CPU, or from all: what is free in them goes back to the slabs."""
-        for mine in list(self.cpus.values()) if cpu is None else [self._cpu(cpu)]:
+        if cpu is not None:
+            self._cpu(cpu)
+        for number in self.cpus if cpu is None else [cpu]:
+            mine = self.cpus[number]
             slab, mine.slab = mine.slab, None
             if slab is not None:
-                self._deactivate(slab, mine)
+                self._deactivate(slab, mine, number)
             partial, mine.partial = list(mine.partial), deque()
-            self._put_partials(partial)
+            self._put_partials(partial, number)
 
-    def _deactivate(self, slab: Slab, mine: Cpu) -> None:
+    def _deactivate(self, slab: Slab, mine: Cpu, cpu: int) -> None:
         head = not slab.freelist  # only what the CPU itself has freed lately: still in its hardware cache
         slab.freelist, mine.freelist = slab.freelist + mine.freelist, []
         if len(slab.freelist) == slab.objects and len(self.partial) >= self.geometry.min_partial:
-            self._discard(slab)
+            self._discard(slab, cpu)
         elif slab.freelist:
             self._add_partial(slab, head)
         else:
@@ -216,15 +236,17 @@ class SlabLists:
 
         The kernel does it when ``/sys/kernel/slab/NAME/shrink`` is written, or a cache is about to be destroyed.
         """
+        before = len(self.slabs)
         self.flush()
-        empty = [slab for slab in self.partial if len(slab.freelist) == slab.objects]
-        rest = [slab for slab in self.partial if len(slab.freelist) < slab.objects]
-        sorted_ones = [slab for slab in rest if len(slab.freelist) <= SHRINK_PROMOTE_MAX]
-        others = [slab for slab in rest if len(slab.freelist) > SHRINK_PROMOTE_MAX]
-        self.partial = dict.fromkeys(sorted(sorted_ones, key=lambda slab: len(slab.freelist)) + others)
+        last_first = list(reversed(self.partial))  # each is moved to the head of where it goes
+        empty = [slab for slab in last_first if len(slab.freelist) == slab.objects]
+        few = [slab for slab in last_first if len(slab.freelist) <= min(SHRINK_PROMOTE_MAX, slab.objects - 1)]
+        gone = {*empty, *few}
+        rest = [slab for slab in self.partial if slab not in gone]
+        self.partial = dict.fromkeys([*sorted(few, key=lambda slab: len(slab.freelist)), *rest])
         for slab in empty:
-            self._discard(slab)
-        return len(empty)
+            self._discard(slab, 0)
+        return before - len(self.slabs)
 
     def _cpu(self, cpu: int) -> Cpu:
         if isinstance(cpu, bool) or not isinstance(cpu, int) or not 0 <= cpu < self.nr_cpus:
@@ -233,7 +255,7 @@ class SlabLists:
 
 
 def _gfp_of(flags: SlabFlags) -> Gfp:
-    found = Gfp.RECLAIMABLE if flags & SlabFlags.RECLAIM_ACCOUNT else Gfp(0)
+    found = Gfp.COMP | Gfp.RECLAIMABLE if flags & SlabFlags.RECLAIM_ACCOUNT else Gfp.COMP
     return found | (Gfp.DMA if flags & SlabFlags.CACHE_DMA else Gfp(0))
 
 
