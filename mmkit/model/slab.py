@@ -19,7 +19,7 @@ from mmkit.model.gfp import Gfp
 from mmkit.model.memory import PhysicalMemory
 from mmkit.model.slabcheck import check_cache, freeze_cache
 from mmkit.model.slabdebug import SlabDebug
-from mmkit.model.slabgeometry import DEBUG_FLAGS, geometry
+from mmkit.model.slabgeometry import DEBUG_FLAGS, geometry, get_order
 from mmkit.model.slablists import Cpu, Slab, SlabLists
 from mmkit.model.slabstate import CacheSnapshot, Place, SlabFlags
 from mmkit.model.slabtrace import KmemCacheAlloc, KmemCacheFree, SlabReport
@@ -127,7 +127,7 @@ class KmemCache(SlabLists):
         """___slab_alloc()."""
         mine = self._cpu(cpu)
         try:
-            slab = self._single_slab(gfp) if self.debug is not None else self._load(mine, cpu, gfp)
+            slab = self._single_slab(gfp, cpu) if self.debug is not None else self._load(mine, cpu, gfp)
         except OutOfMemory:
             if self.trace is not None:
                 self._tell_alloc(None, gfp)
@@ -185,7 +185,7 @@ class KmemCache(SlabLists):
             self._add_partial(slab)
         elif empty and slab.place is not Place.CPU_PARTIAL:
             self.partial.pop(slab, None)
-            self._discard(slab)
+            self._discard(slab, cpu)
 
     def _refuse(self, address: int, cpu: int) -> None:
         """Answer a free of what is not allocated."""
@@ -215,18 +215,21 @@ class KmemCache(SlabLists):
     def slab_of(self, address: int) -> Slab | None:
         """Return the slab that ``address`` lies in; None if it lies in none of this cache."""
         size = self.geometry.page_size
-        for slab in self.slabs.values():
-            if slab.address <= address < slab.address + (size << slab.order):
+        some = next(iter(self.slabs.values()), None)
+        pfn = 0 if some is None else some.pfn + (address - some.address) // size
+        for order in {self.order, get_order(self.size, size)}:
+            slab = self.slabs.get(pfn >> order << order)
+            if slab is not None and slab.address <= address < slab.address + (size << slab.order):
                 return slab
         return None
 
     # -- with debugging -----------------------------------------------------------------------------------------------
 
-    def _single_slab(self, gfp: int | str) -> Slab:
+    def _single_slab(self, gfp: int | str, cpu: int) -> Slab:
         """With debugging each object is taken from the node's first partial slab, or from a new one."""
         if self.partial:
             return next(iter(self.partial))
-        slab = self._new_slab(gfp)
+        slab = self._new_slab(gfp, cpu)
         self._add_partial(slab, head=True)
         return slab
 

@@ -64,13 +64,13 @@ class Replayed(KmemCache):
     def _address(self, slab, index):
         return slab.address + self.geometry.start_of(index)
 
-    def _new_slab(self, gfp):
+    def _new_slab(self, gfp, cpu):
         slab = self._make(self.next_ptr - 0xFFFF_8880_0000_0000 >> 12 >> self.order << self.order, self.objs_per_slab)
         slab.freelist = [self._address(slab, index) for index in range(slab.objects)]
         self.fresh[slab] = set(slab.freelist)
         return slab
 
-    def _discard(self, slab):
+    def _discard(self, slab, cpu):
         del self.slabs[slab.pfn]
         self.discarded.append(slab.pfn)
 
