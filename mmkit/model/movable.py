@@ -164,11 +164,6 @@ class ZoneMovables(MovablePages):
         """Drain the lists of the CPU that compacts."""
         self._zone.drain(self._cpu)
 
-    def move(self, old_pfn: int, new_pfn: int, order: int) -> None:
-        """Move a block and its ``struct page``."""
-        self._keeper.use(new_pfn)
-        super().move(old_pfn, new_pfn, order)
-
 
 def expected_references(page: Page) -> int:
     """Return how many references a page has if only mappings, the page cache and its own buffers hold it."""

@@ -128,6 +128,57 @@ def test_it_ends_when_the_wanted_block_is_free():
     assert (again.run(), again.status, again.trace.events) == (0, "success", [])
 
 
+def test_a_pageblock_is_cleared_to_its_end():
+    """The first 32 pages that move leave 64 free in a row, but the scanner stops at the end of the pageblock only."""
+    buddy = every_other(1 << 12, 9, 10)
+    run = run_of(buddy, order=3)
+    assert (run.status, run.migrate_pfn, run.nr_moved) == ("success", 512, 256)
+
+
+def test_whose_block_it_is_that_ends_it():
+    """Unmovable may claim a Movable pageblock for a small block of it; Movable claims others for large blocks only."""
+    assert run_of(every_other(1 << 12, 9, 10), order=3, migratetype=U).migrate_pfn == 512
+    assert run_of(every_other(1 << 12, 9, 10), order=3, migratetype=R).migrate_pfn == 512
+    for kind, status in ((M, "success"), (R, "complete")):
+        buddy = every_other(1 << 9, 6, 7)  # of pageblocks of order 6, blocks from order 3 on are large
+        for pfn in range(0, 256, 64):
+            buddy.set_pageblock_type(pfn, kind)
+        for pfn in range(7, 256, 8):
+            buddy.set_allocated_type(pfn, U)  # so that nothing larger than order 2 gets free
+        assert run_of(buddy, order=2).status == status
+        assert buddy.free_blocks(2)
+
+
+def test_the_dma_zone_of_a_running_6_18():
+    """What ``echo 1 > compact_memory`` told of a zone whose first 256 pages were in use and all others free."""
+    trace = Trace()
+    buddy = BuddyAllocator(0xFFF, 1, holes=[(1, 0x100)])
+    assert buddy.counts() == (0,) * 8 + (1, 1, 3)
+    Compaction(buddy, trace=trace).run()
+    assert trace.events == [
+        MmCompactionBegin(0x1, 0x1, 0xE00, 0x1000, True),
+        MmCompactionIsolateMigratepages(0x1, 0x200, 511, 0),
+        MmCompactionIsolateMigratepages(0x200, 0x400, 512, 0),
+        MmCompactionIsolateMigratepages(0x400, 0x600, 1024, 0),
+        MmCompactionIsolateMigratepages(0x600, 0x800, 512, 0),
+        MmCompactionIsolateMigratepages(0x800, 0xA00, 1024, 0),
+        MmCompactionIsolateMigratepages(0xA00, 0xC00, 512, 0),
+        MmCompactionIsolateMigratepages(0xC00, 0xE00, 1024, 0),
+        MmCompactionEnd(0x1, 0xE00, 0xE00, 0x1000, True, "complete"),
+    ]
+
+
+def test_pageblocks_without_memory_are_passed_over():
+    buddy = BuddyAllocator(80, max_order=4, pageblock_order=3, holes=[(16, 32), (56, 72)])
+    for pfn in [buddy.alloc(0) for _ in range(48)][::2]:
+        buddy.free(pfn, 0)
+    trace = Trace()
+    Compaction(buddy, trace=trace).run()
+    kinds = "mm_compaction_isolate_migratepages", "mm_compaction_isolate_freepages"
+    looked_at = {event.start_pfn & ~7 for event in trace.select(*kinds)}
+    assert looked_at == {0, 8, 32, 48, 72}  # where they met they need not look
+
+
 def test_when_it_is_not_worth_it():
     little = BuddyAllocator(64, max_order=4, pageblock_order=4)
     pfns = [little.alloc(0) for _ in range(64)]
@@ -529,6 +580,25 @@ def test_a_watermark_stops_the_search_for_room():
     assert "contended" in {run.status for run in runs}
     assert sum(run.nr_moved for run in runs) == 0
     assert memory.snapshot() == before
+
+
+def test_marks_that_a_run_must_keep_above():
+    memory = PhysicalMemory("X86_64", "8MiB", pcp=False)
+    zone = memory.zone("DMA")
+    zone.watermarks = Watermarks(0, 0, 0)
+    pages = [memory.alloc_pages("GFP_ATOMIC") for _ in range(zone.free_pages)]
+    for page in pages:
+        if page.pfn > 1024 and page.pfn % 2:
+            memory.free_pages(page)
+    free = zone.free_pages
+    zone.watermarks = Watermarks(free - 100, free - 20, free)  # twice a block of order 4 is 32 pages
+    suitable = {order: memory.compaction("DMA", order=order).suitable() for order in (1, 3, 4, 6)}
+    assert suitable == {1: "continue", 3: "continue", 4: "skipped", 6: "skipped"}
+    zone.watermarks = Watermarks(free - 100, free - 60, free)
+    assert memory.compaction("DMA", order=4).suitable() == "continue"
+    zone.watermarks = Watermarks(free - 16, free - 16, free)
+    assert memory.compaction("DMA", order=3).suitable() == "skipped"
+    assert memory.compaction("DMA", order=0).suitable() == "success"
 
 
 def test_what_was_freed_merges_in_time():
