@@ -6,6 +6,7 @@ Every ink has a face that colour-blind readers tell apart (after Okabe & Ito), a
 from __future__ import annotations
 
 from mmkit.model.migratetype import MigrateType
+from mmkit.model.slabstate import ObjectState
 from mmkit.model.snapshot import FrameUse
 from mmkit.record import Record
 
@@ -63,6 +64,15 @@ UNTOLD = Ink("free", "", "#c4d3dd", "#8fa6b5", "-")
 """Free blocks whose type the source does not tell."""
 
 
+OBJECT_INKS: dict[ObjectState, Ink] = {
+    ObjectState.FREE: Ink("free, on its slab's list", "", "#dfe9d2", "#a9bb8f", "/", edge="#6f8a4f"),
+    ObjectState.CPU_FREE: Ink("free, on the CPU's list", "c", "#f0e442", "#b9ad10", ".", edge="#8f8600"),
+    ObjectState.ALLOCATED: Ink("in use", "", "#8a2f64", "#5f1c43", "", PAPER, edge="#5f1c43"),
+    ObjectState.DAMAGED: Ink("damaged", "!", "#000000", "#a50f15", "x", PAPER, edge="#a50f15"),
+}
+"""What an object of a slab is."""
+
+
 def ink_of_title(title: str) -> Ink:
     """Return the ink of free blocks of the migrate type that ``/proc/pagetypeinfo`` calls so."""
     return next((one for one in (*FREE_INKS.values(), CMA) if one.name == title), UNTOLD)
@@ -97,7 +107,8 @@ TAG = Ink("tag", "", PAPER, PAPER, edge=TEXT)
 """Ground of a text beside what it names."""
 
 INKS: tuple[Ink, ...] = (
-    *USE_INKS.values(), *FREE_INKS.values(), *ZONE_INKS.values(), CMA, UNTOLD, SET_BIT, CLEAR_BIT, FIELD, WATER, KEPT,
+    *USE_INKS.values(), *FREE_INKS.values(), *OBJECT_INKS.values(), *ZONE_INKS.values(),
+    CMA, UNTOLD, SET_BIT, CLEAR_BIT, FIELD, WATER, KEPT,
     RULE, GHOST, TAG, MARK,
 )  # fmt: skip
 """All of them: what the palette of the PNG files is made for."""
