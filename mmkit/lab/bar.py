@@ -98,16 +98,22 @@ class Bar(widgets.HBox):
             self.play_toggle.value = False
 
     def follow(self, index: int, last: int) -> None:
-        """Show step ``index`` of ``last`` in slider, box and clock: nothing is sent if nothing changed.
+        """Show step ``index`` of ``last`` in slider, box and running clock: nothing is sent if nothing changed.
 
         Ends and value go as messages of their own, in an order in which the value is always in range: of one message
         with both, a slider may take the value first, cut it to the old end, and send that back.
         """
-        for control, end in ((self.step_slider, last), (self.step_box, last), (self.clock, last)):
-            names = ("max", "value") if end >= control.max else ("value", "max")
-            for name in names:
-                setattr(control, name, end if name == "max" else index)
+        controls = (self.step_slider, self.step_box, self.clock)
+        for control in controls if self.clock.playing else controls[:2]:
+            _set(control, index, last)
 
     def run(self, playing: bool) -> None:
-        """Start or stop the clock."""
+        """Start the clock at the step shown, or stop it."""
+        if playing:
+            _set(self.clock, self.step_box.value, self.step_box.max)
         self.play_toggle.value = self.clock.playing = playing
+
+
+def _set(control: Any, value: int, end: int) -> None:
+    for name in ("max", "value") if end >= control.max else ("value", "max"):
+        setattr(control, name, end if name == "max" else value)

@@ -46,8 +46,9 @@ class Checks:
         """Picture, alt text, status line and bar show the same step."""
         bar, timeline = lab.bar, lab.timeline
         assert bar.step_slider.value == bar.step_box.value == timeline.index
-        assert bar.step_box.max == bar.clock.max == len(timeline) - 1
-        shown = re.findall(r'<img alt="([^"]*)"', lab.image.value)
+        assert bar.step_slider.max == bar.step_box.max == len(timeline) - 1
+        assert not bar.clock.playing or (bar.clock.value, bar.clock.max) == (timeline.index, len(timeline) - 1)
+        shown = re.findall(r'role="img" aria-label="([^"]*)"', lab.image.value)
         assert [unescape(alt) for alt in shown] == [picture.alt for picture in lab.pictures]
         assert unescape(re.sub("<[^>]*>", "", lab.status.value)).removeprefix("✘ ") == lab.message
         assert 'role="status"' in lab.status.value
