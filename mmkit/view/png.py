@@ -1,23 +1,28 @@
 """PNG files of drawn pictures: one fixed palette, and strips that are kept while they do not change.
 
 The palette is fixed, so equal pictures are equal bytes. Each strip of rows is deflated by itself (a stream may be
-cut at a full flush), so a picture in which little moved costs little to encode.
+cut at a full flush), so a picture in which little moved costs little to encode. Strips are put together to one file,
+or to one for each band of strips: a browser decodes again only the bands that changed.
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmkit.view import ink
 
-_LEVEL = 5
+SMALL, FAST = 5, 3
+"""Levels to deflate at: for files that are kept, and for pictures that are soon replaced, a third larger."""
 _STRIP_ROWS = 24
+BAND_ROWS = 10 * _STRIP_ROWS
+"""Rows of pixels in a band, but for the last one, which has what is left."""
 _RAMP = (0.25, 0.5, 0.75)
 
 
@@ -68,9 +73,8 @@ class _Nearest:
 _nearest = cache(_Nearest)
 
 
-def to_indices(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the palette index of each pixel of a picture of shape (rows, columns, 4)."""
-    pixels = np.ascontiguousarray(rgba).view("<u4")[..., 0]
+def to_indices(pixels: NDArray[np.uint32]) -> NDArray[np.uint8]:
+    """Return the palette index of each pixel; a pixel is a word of four bytes, red first."""
     return _nearest()((pixels >> 3 & 0x1F) | (pixels >> 5 & 0x7E0) | (pixels >> 8 & 0xF800))
 
 
@@ -86,45 +90,75 @@ def _adler32_of_both(first: int, second: int, second_length: int) -> int:
     return high % base << 16 | low % base
 
 
+class Strip(NamedTuple):
+    """Some rows of a picture, deflated."""
+
+    data: bytes
+    adler32: int
+    length: int
+    """Bytes before they were deflated."""
+
+
 class PngWriter:
     """Encodes the successive states of one picture, deflating only the strips that changed."""
 
-    def __init__(self) -> None:
-        self._seen: NDArray[np.uint8] | None = None
-        self._strips: dict[int, tuple[bytes, int, int]] = {}
+    def __init__(self, level: int = SMALL) -> None:
+        self._level = level
+        self._seen = np.zeros((0, 0), dtype=np.uint32)
+        self._rows = np.zeros((0, 0), dtype=np.uint8)
+        self._strips: list[Strip] = []
 
     def encode(self, rgba: NDArray[np.uint8]) -> bytes:
         """Return the PNG file of an opaque picture, uint8 of shape (rows, columns, 4)."""
-        rows, columns = rgba.shape[:2]
-        if self._seen is None or self._seen.shape != rgba.shape:
-            self._seen, self._strips = np.zeros_like(rgba), {}
-        body, check = [b"\x78\x5e"], 1
-        for top in range(0, rows, _STRIP_ROWS):
-            data, adler, length = self._strip(rgba, top)
-            body.append(data)
-            check = _adler32_of_both(check, adler, length)
-        body.append(b"\x03\x00" + struct.pack(">I", check))
-        header = struct.pack(">IIBBBBB", columns, rows, 8, 3, 0, 0, 0)
-        return b"\x89PNG\r\n\x1a\n" + b"".join(
-            _chunk(kind, data)
-            for kind, data in (
-                (b"IHDR", header), (b"PLTE", palette().tobytes()), (b"IDAT", b"".join(body)), (b"IEND", b"")
-            )
-        )  # fmt: skip
+        self._take(rgba)
+        return _file(rgba.shape[1], self._strips)
 
-    def _strip(self, rgba: NDArray[np.uint8], top: int) -> tuple[bytes, int, int]:
-        assert self._seen is not None
-        new, old = rgba[top : top + _STRIP_ROWS], self._seen[top : top + _STRIP_ROWS]
-        if top not in self._strips or not np.array_equal(new.view(np.uint32), old.view(np.uint32)):
-            old[:] = new
-            self._strips[top] = _deflate(to_indices(new))
-        return self._strips[top]
+    def bands(self, rgba: NDArray[np.uint8]) -> list[bytes]:
+        """Return PNG files of BAND_ROWS rows each, from the top; where nothing changed, the same file as before."""
+        self._take(rgba)
+        per_band = BAND_ROWS // _STRIP_ROWS
+        return [
+            _file(rgba.shape[1], self._strips[first : first + per_band])
+            for first in range(0, len(self._strips), per_band)
+        ]
+
+    def _take(self, rgba: NDArray[np.uint8]) -> None:
+        """Deflate the strips that are not as they were."""
+        pixels = np.ascontiguousarray(rgba).view("<u4")[..., 0]
+        if self._seen.shape != pixels.shape:
+            self._start(pixels)
+            return
+        for number, top in enumerate(range(0, len(pixels), _STRIP_ROWS)):
+            strip = slice(top, top + _STRIP_ROWS)
+            columns = np.flatnonzero((pixels[strip] != self._seen[strip]).any(axis=0))
+            if len(columns):
+                self._keep(pixels, strip, int(columns[0]), int(columns[-1]) + 1)
+                self._strips[number] = self._deflate(strip)
+
+    def _start(self, pixels: NDArray[np.uint32]) -> None:
+        rows, columns = pixels.shape
+        self._seen = np.empty_like(pixels)
+        # Each row as PNG has it: a byte that says how it is filtered, 0 for not at all, and the colours.
+        self._rows = np.zeros((rows, columns + 1), dtype=np.uint8)
+        self._keep(pixels, slice(0, rows), 0, columns)
+        self._strips = [self._deflate(slice(top, top + _STRIP_ROWS)) for top in range(0, rows, _STRIP_ROWS)]
+
+    def _keep(self, pixels: NDArray[np.uint32], rows: slice, left: int, right: int) -> None:
+        part = pixels[rows, left:right]
+        self._seen[rows, left:right] = part
+        self._rows[rows, left + 1 : right + 1] = to_indices(part)
+
+    def _deflate(self, strip: slice) -> Strip:
+        rows, packer = self._rows[strip], zlib.compressobj(self._level, zlib.DEFLATED, -15)
+        return Strip(packer.compress(rows) + packer.flush(zlib.Z_FULL_FLUSH), zlib.adler32(rows), rows.size)
 
 
-def _deflate(indices: NDArray[np.uint8]) -> tuple[bytes, int, int]:
-    rows, columns = indices.shape
-    raw = np.zeros((rows, columns + 1), dtype=np.uint8)
-    raw[:, 1:] = indices
-    text = raw.tobytes()
-    packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, -15)
-    return packer.compress(text) + packer.flush(zlib.Z_FULL_FLUSH), zlib.adler32(text), len(text)
+def _file(columns: int, strips: Sequence[Strip]) -> bytes:
+    """Return the PNG file of some strips, one below the other."""
+    check, length = 1, 0
+    for strip in strips:
+        check, length = _adler32_of_both(check, strip.adler32, strip.length), length + strip.length
+    body = b"".join((b"\x78\x5e", *(strip.data for strip in strips), b"\x03\x00", struct.pack(">I", check)))
+    header = struct.pack(">IIBBBBB", columns, length // (columns + 1), 8, 3, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"PLTE", palette().tobytes()), (b"IDAT", body), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks)
