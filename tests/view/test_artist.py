@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from mmkit.view import ink
+from mmkit.view import cells, ink
 from mmkit.view.artist import Boxes, Label, sprite, text_width, word
 from mmkit.view.cells import Lanes, Letters, Run
 from mmkit.view.picture import Picture, fit
@@ -101,6 +103,18 @@ def test_the_smallest_of_a_million_is_still_seen() -> None:
     lanes = picture.live(Lanes((0, 0, 100, 20)))
     lanes.put([(0, 20)], [[Run(np.array([500_000]), np.array([500_001]), ink.WATER)]], (0, 1_000_000))
     assert (pixels_of(picture) == word(ink.WATER.edge)).any(axis=0).sum() == 2
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(14, 120)), max_size=12), st.integers(0, 200))
+def test_few_boxes_are_painted_as_many_are(gaps_and_sizes: list[tuple[int, int]], first: int) -> None:
+    picture = Picture(20, 100)
+    lanes = picture.live(Lanes((0, 0, 100, 20)))
+    edges = first + np.cumsum(np.array(gaps_and_sizes, dtype=np.int64).reshape(-1, 2))
+    lanes.put([(0, 20)], [[Run(edges[::2], edges[1::2], ink.WATER)]], (100, 900))
+    few = pixels_of(picture)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cells, "_FEW", -1)
+        assert (pixels_of(picture) == few).all()
 
 
 def test_letters_know_their_boxes() -> None:
