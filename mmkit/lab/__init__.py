@@ -7,22 +7,41 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mmkit.lab.buddy import BuddyLab
+    from mmkit.lab.fragmentation import FragmentationLab
     from mmkit.lab.introduction import IntroductionLab
     from mmkit.lab.machine import MachineLab
+    from mmkit.lab.measure import MeasureLab
     from mmkit.lab.page import PageLab
     from mmkit.lab.problem import ProblemLab
+    from mmkit.lab.slab import SlabLab
+    from mmkit.lab.slabinfo import SlabInfoLab
     from mmkit.lab.zone import ZoneLab
 
 _HOMES = {
     "BuddyLab": "mmkit.lab.buddy",
+    "FragmentationLab": "mmkit.lab.fragmentation",
     "IntroductionLab": "mmkit.lab.introduction",
     "MachineLab": "mmkit.lab.machine",
+    "MeasureLab": "mmkit.lab.measure",
     "PageLab": "mmkit.lab.page",
     "ProblemLab": "mmkit.lab.problem",
+    "SlabInfoLab": "mmkit.lab.slabinfo",
+    "SlabLab": "mmkit.lab.slab",
     "ZoneLab": "mmkit.lab.zone",
 }
 
-__all__ = ["BuddyLab", "IntroductionLab", "MachineLab", "PageLab", "ProblemLab", "ZoneLab"]
+__all__ = [
+    "BuddyLab",
+    "FragmentationLab",
+    "IntroductionLab",
+    "MachineLab",
+    "MeasureLab",
+    "PageLab",
+    "ProblemLab",
+    "SlabInfoLab",
+    "SlabLab",
+    "ZoneLab",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -75,7 +75,8 @@ class SlabWaste(Picture):
 
     def _steps(self) -> list[tuple[float, float]]:
         """A step for every size: up to it, objects are rounded up to that size."""
-        points, before = [], 0
+        points: list[tuple[float, float]] = []
+        before = 0
         for geometry in self.geometries:
             points += [(before, waste_share(geometry)), (geometry.size, waste_share(geometry))]
             before = geometry.size

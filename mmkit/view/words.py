@@ -7,6 +7,7 @@ from typing import Any
 
 from mmkit.model import trace
 from mmkit.model.migratetype import MigrateType
+from mmkit.view.compactwords import compaction_in_words
 from mmkit.view.parts import plural
 from mmkit.view.slabwords import slab_in_words
 
@@ -85,4 +86,6 @@ def in_words(event: trace.Event | None) -> str:
     'The buddy 0x400 ^ 0x8 = 0x408 is free and of order 3 too: together they are order 4 at 0x400.'
     """
     words = _WORDS.get(type(event)) if event else None
-    return words(event) if words else slab_in_words(event) if event else ""
+    if event is None or words:
+        return words(event) if words else ""
+    return slab_in_words(event) or compaction_in_words(event)

@@ -1,0 +1,197 @@
+"""The bench of the slab lab: a cache, the objects that were taken from it, and what was done with them."""
+
+from __future__ import annotations
+
+from random import Random
+
+from mmkit.model.memory import PhysicalMemory
+from mmkit.model.slab import KmemCache
+from mmkit.model.slabstate import CacheSnapshot, ObjectSnapshot, SlabFlags
+from mmkit.model.trace import Trace
+from mmkit.record import Record, field
+
+RAM = "256MiB"
+MOST_OBJECTS = 20_000
+"""How many objects one request of the lab takes at most."""
+STEPS = 8
+"""Up to so many objects at a time, each step is told; more are one step."""
+CRIMES = ("overrun", "underrun", "use after free", "double free", "wrong pointer")
+
+
+class Plan(Record):
+    """What a cache is made from."""
+
+    object_size: int = 192
+    align: int = 0
+    nr_cpus: int = 1
+    debug: bool = False
+    """Red zones, poison, checks and last users, all of them."""
+    random_order: bool = False
+
+    @property
+    def flags(self) -> SlabFlags:
+        """Its flags."""
+        debugging = SlabFlags.CONSISTENCY_CHECKS | SlabFlags.RED_ZONE | SlabFlags.POISON | SlabFlags.STORE_USER
+        return debugging if self.debug else SlabFlags(0)
+
+    def __str__(self) -> str:
+        cpus = f"{self.nr_cpus} CPU{'s' * (self.nr_cpus > 1)}"
+        align = f", aligned to {self.align}" if self.align else ""
+        return f"objects of {self.object_size:,} bytes{align}, {cpus}{', debugging on' * self.debug}"
+
+
+class SlabState(Record):
+    """A cache, frozen, and from what it came."""
+
+    plan: Plan
+    cache: CacheSnapshot
+    live: tuple[int, ...] = field(repr=False)
+    """Addresses of the objects in use, in the order in which they were taken."""
+    freed: int | None
+    """The object given back last."""
+    looked_at: ObjectSnapshot | None
+    """Of a cache that is debugged: the object that something was done to last."""
+    done: tuple[tuple[str, tuple[int | str, ...]], ...] = field(repr=False)
+    """What was done since the beginning, from which it can be done again."""
+
+
+class SlabBench:
+    """A cache on a machine of 256 MiB, and its user; with a state, goes on from there.
+
+    Raises ValueError for a plan of a cache that cannot be.
+    """
+
+    def __init__(self, plan: Plan | None = None, state: SlabState | None = None, trace: Trace | None = None) -> None:
+        self.trace: Trace | None = None
+        self._begin(state.plan if state else plan or Plan())
+        for name, arguments in state.done if state else ():
+            getattr(self, name)(*arguments)
+        self.trace = self.cache.trace = trace
+
+    def _begin(self, plan: Plan) -> None:
+        cache = KmemCache(
+            "lab", plan.object_size, memory=PhysicalMemory("X86_64", RAM), align=plan.align, flags=plan.flags,
+            nr_cpus=plan.nr_cpus, seed=1 if plan.random_order else None, trace=self.trace,
+        )  # fmt: skip
+        self.plan, self.cache = plan, cache
+        self.live: list[int] = []
+        self.freed: int | None = None
+        self.touched: int | None = None
+        self.done: list[tuple[str, tuple[int | str, ...]]] = []
+
+    def build(self, plan: Plan) -> Plan:
+        """Begin anew with another cache. Raises ValueError, and keeps this one, if it cannot be."""
+        self._begin(plan)
+        return plan
+
+    def _bulk(self, count: int) -> None:
+        # Thousands of steps would help nobody: then only the end is told.
+        self.cache.trace = self.trace if count <= STEPS else None
+
+    def alloc(self, count: int = 1, cpu: int = 0) -> int:
+        """Take objects; returns how many. Raises ValueError for too few or too many, OutOfMemory as the cache does."""
+        if not 1 <= count <= MOST_OBJECTS:
+            raise ValueError(f"take 1 to {MOST_OBJECTS:,} objects at a time, not {count!r}")
+        self.done.append(("alloc", (count, cpu)))
+        self._bulk(count)
+        for _ in range(count):
+            self.live.append(self.cache.alloc(cpu))
+        self.touched = self.live[-1]
+        return count
+
+    def free(self, address: int, cpu: int = 0) -> int:
+        """Give back one object; returns its address. Raises ValueError if nobody has it."""
+        if address not in self.live:
+            raise ValueError(f"{address:#x} is not in use: choose an object that was taken")
+        self._bulk(1)
+        self.done.append(("free", (address, cpu)))
+        self._free(address, cpu)
+        return address
+
+    def free_random(self, count: int = 1, cpu: int = 0) -> int:
+        """Give back ``count`` objects, any; returns how many. Raises ValueError if there are fewer."""
+        if not 1 <= count <= len(self.live):
+            raise ValueError(f"{len(self.live):,} objects are in use: give back 1 to that many, not {count!r}")
+        self.done.append(("free_random", (count, cpu)))
+        self._bulk(count)
+        rng = Random(f"{len(self.done)} {len(self.live)}")
+        for _ in range(count):
+            at = rng.randrange(len(self.live))
+            self._free(self.live[at], cpu)
+        return count
+
+    def _free(self, address: int, cpu: int) -> None:
+        self.cache.free(address, cpu)
+        self.touched = address
+        if address not in self.cache.live:
+            self.live.remove(address)
+            self.freed = address
+
+    def shrink(self) -> int:
+        """Take away what CPUs hold, and give empty slabs back; returns how many."""
+        self.done.append(("shrink", ()))
+        self.cache.trace = self.trace
+        return self.cache.shrink()
+
+    def commit(self, crime: str) -> str:
+        """Do something that no user of a cache may do; returns what, in words.
+
+        Raises ValueError for an unknown crime, or if there is no object to commit it on; BadFree where the model
+        refuses what SLUB would not notice.
+        """
+        if crime not in CRIMES:
+            raise ValueError(f"unknown crime {crime!r}: choose one of {', '.join(CRIMES)}")
+        if crime in ("use after free", "double free") and (self.freed is None or self.freed in self.cache.live):
+            raise ValueError("give an object back first, and take none since")
+        if crime not in ("use after free", "double free") and not self.live:
+            raise ValueError("take an object first")
+        self.cache.trace = self.trace
+        words = {
+            "overrun": self._overrun, "underrun": self._underrun, "use after free": self._use_after_free,
+            "double free": self._double_free, "wrong pointer": self._wrong_pointer,
+        }[crime]()  # fmt: skip
+        self.done.append(("commit", (crime,)))
+        return words
+
+    def _overrun(self) -> str:
+        address, size = self.live[-1], self.plan.object_size
+        self.cache.write(address, b"A" * (size + 4))
+        self.touched = address
+        return f"{size + 4} bytes written into the object at {address:#x}, which has {size}"
+
+    def _underrun(self) -> str:
+        self.touched = self.live[-1]
+        self.cache.write(self.touched - 1, b"U")
+        return f"one byte written before the object at {self.touched:#x}"
+
+    def _use_after_free(self) -> str:
+        assert self.freed is not None
+        self.touched = self.freed
+        self.cache.write(self.freed + self.plan.object_size // 3, b"!")
+        return f"one byte written into the object at {self.freed:#x}, which was given back"
+
+    def _double_free(self) -> str:
+        assert self.freed is not None
+        self.touched = self.freed
+        self.cache.free(self.freed)
+        return f"the object at {self.freed:#x} given back a second time"
+
+    def _wrong_pointer(self) -> str:
+        self.touched = self.live[-1]
+        self.cache.free(self.touched + 4)
+        return f"{self.touched + 4:#x} given back, which lies inside an object"
+
+    def validate(self) -> str:
+        """Look at every object for damage; returns what was found, in words. Raises ValueError without debugging."""
+        found = self.cache.validate()
+        self.done.append(("validate", ()))
+        return f"{len(found)} damaged object{'s' * (len(found) != 1)} found"
+
+    def snapshot(self) -> SlabState:
+        """Return the state."""
+        looked_at = None
+        if self.cache.debug is not None and self.touched is not None and self.cache.slab_of(self.touched) is not None:
+            looked_at = self.cache.debug.object_snapshot(self.touched)
+        return SlabState(
+            self.plan, self.cache.snapshot(), tuple(self.live), self.freed, looked_at, tuple(self.done)
+        )  # fmt: skip
