@@ -197,7 +197,7 @@ class SlabLab(Lab):
         """Take objects: as many, and on the CPU, that the controls say unless told otherwise."""
         number, on = self.count_box.value if count is None else count, self._cpu(cpu)
         title = f"allocate {number:,} object{'s' * (number != 1)} on CPU {on}"
-        self.act(title, lambda bench: bench.alloc(number, on))
+        self.act(title, lambda bench: bench.alloc(number, on), told=_taken)
 
     @handler
     def free(self, address: int | None = None, cpu: int | None = None) -> None:
@@ -205,14 +205,14 @@ class SlabLab(Lab):
         if address is None and not self.object_menu.value:
             raise ValueError("no object is in use: allocate one first")
         chosen, on = self.object_menu.value if address is None else address, self._cpu(cpu)
-        self.act(f"free 0x{chosen:x} on CPU {on}", lambda bench: bench.free(chosen, on))
+        self.act(f"free 0x{chosen:x} on CPU {on}", lambda bench: bench.free(chosen, on), told=str)
 
     @handler
     def free_random(self, count: int | None = None, cpu: int | None = None) -> None:
         """Give back objects, any."""
         number, on = self.count_box.value if count is None else count, self._cpu(cpu)
         title = f"free {number:,} object{'s' * (number != 1)} at random, on CPU {on}"
-        self.act(title, lambda bench: bench.free_random(number, on))
+        self.act(title, lambda bench: bench.free_random(number, on), told=str)
 
     @handler
     def shrink(self) -> None:
@@ -235,6 +235,11 @@ def _sizes(cache: CacheSnapshot) -> str:
     geometry = cache.geometry
     pages = f"{1 << geometry.order} page{'s' * (geometry.order > 0)}"
     return f"{geometry.size:,} bytes from one to the next, {geometry.objs_per_slab} in a slab of {pages}"
+
+
+def _taken(addresses: tuple[int, int]) -> str:
+    count, last = addresses
+    return f"{count:,} object{'s' * (count != 1)} taken, the last one at 0x{last:x}"
 
 
 def _shrunk(count: int) -> str:

@@ -76,6 +76,7 @@ class SlabBench:
         self.plan, self.cache = plan, cache
         self.live: list[int] = []
         self.freed: int | None = None
+        self._refused = False
         self.touched: int | None = None
         self.done: list[tuple[str, tuple[int | str, ...]]] = []
 
@@ -88,8 +89,8 @@ class SlabBench:
         # Thousands of steps would help nobody: then only the end is told.
         self.cache.trace = self.trace if count <= STEPS else None
 
-    def alloc(self, count: int = 1, cpu: int = 0) -> int:
-        """Take objects; returns how many. Raises ValueError for too few or too many, OutOfMemory as the cache does."""
+    def alloc(self, count: int = 1, cpu: int = 0) -> tuple[int, int]:
+        """Take objects; returns how many, and the last one. Raises ValueError for too few or too many, OutOfMemory as the cache does."""
         if not 1 <= count <= MOST_OBJECTS:
             raise ValueError(f"take 1 to {MOST_OBJECTS:,} objects at a time, not {count!r}")
         self.done.append(("alloc", (count, cpu)))
@@ -97,19 +98,19 @@ class SlabBench:
         for _ in range(count):
             self.live.append(self.cache.alloc(cpu))
         self.touched = self.live[-1]
-        return count
+        return count, self.touched
 
-    def free(self, address: int, cpu: int = 0) -> int:
-        """Give back one object; returns its address. Raises ValueError if nobody has it."""
+    def free(self, address: int, cpu: int = 0) -> str:
+        """Give back one object; returns what came of it, in words. Raises ValueError if nobody has it."""
         if address not in self.live:
             raise ValueError(f"{address:#x} is not in use: choose an object that was taken")
         self._bulk(1)
         self.done.append(("free", (address, cpu)))
         self._free(address, cpu)
-        return address
+        return self._given_back(1, len(self.live))
 
-    def free_random(self, count: int = 1, cpu: int = 0) -> int:
-        """Give back ``count`` objects, any; returns how many. Raises ValueError if there are fewer."""
+    def free_random(self, count: int = 1, cpu: int = 0) -> str:
+        """Give back ``count`` objects, any; returns what came of it, in words. Raises ValueError if there are fewer."""
         if not 1 <= count <= len(self.live):
             raise ValueError(f"{len(self.live):,} objects are in use: give back 1 to that many, not {count!r}")
         self.done.append(("free_random", (count, cpu)))
@@ -118,7 +119,12 @@ class SlabBench:
         for _ in range(count):
             at = rng.randrange(len(self.live))
             self._free(self.live[at], cpu)
-        return count
+        return self._given_back(count, len(self.live))
+
+    def _given_back(self, count: int, left: int) -> str:
+        found = " (debugging has found something, and not taken all of them back)" if self._refused else ""
+        self._refused = False
+        return f"{count:,} object{'s' * (count != 1)} given back, {left:,} in use{found}"
 
     def _free(self, address: int, cpu: int) -> None:
         self.cache.free(address, cpu)
@@ -126,6 +132,8 @@ class SlabBench:
         if address not in self.cache.live:
             self.live.remove(address)
             self.freed = address
+        else:
+            self._refused = True
 
     def shrink(self) -> int:
         """Take away what CPUs hold, and give empty slabs back; returns how many."""

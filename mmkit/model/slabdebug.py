@@ -2,7 +2,8 @@
 
 Models: mm/slub.c (Linux 6.18), init_object(), check_object(), check_bytes_and_report(), alloc_consistency_checks(),
 free_consistency_checks(), set_track(), print_trailer(), object_err(), slab_fix(), validate_slab(); the bytes of
-include/linux/poison.h. Leaves out: stack traces of the last users, of which a model has none; the part of a kmalloc
+include/linux/poison.h. Leaves out: stack traces of the last users, of which a model has none; their notes and free
+pointers as bytes; the part of a kmalloc
 object beyond what was asked for; obfuscated free pointers.
 
 Red zones are bytes before and behind each object: 0xbb while it is free, 0xcc while it is in use. Poison fills a free

@@ -9,11 +9,11 @@ from mmkit.model.fragstate import Occupancy
 from mmkit.model.migratetype import MigrateType
 from mmkit.units import format_size
 from mmkit.view import ink
+from mmkit.view.blocks import USED_INKS
 from mmkit.view.cells import Cells
 from mmkit.view.ink import Ink
 from mmkit.view.parts import Entry, legend_row, plural
 from mmkit.view.picture import MARGIN, Picture
-from mmkit.view.splitmerge import USED_INKS
 
 FREE, WASTED, UNTOLD = 0, 1, 2
 """Values of cells; from 3 up a migrate type."""

@@ -55,8 +55,8 @@ class SuccessRatePicture(Picture):
             self._draw(rate, *look)
 
     def _ticks(self) -> list[float]:
-        shares, shown = self.rates[0].shares, []
-        for share in shares:
+        shown: list[float] = []
+        for share in self.rates[0].shares:
             if not shown or self.chart.x(share) - self.chart.x(shown[-1]) > 34:
                 shown.append(share)
         return shown
