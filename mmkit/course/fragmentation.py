@@ -198,7 +198,8 @@ class AfterCompaction(Problem[Pages]):
             "Sixteen pages, page 0 on the left: M movable, U unmovable, . free.\n\n"
             f"    {state.text}\n\n"
             "The migrate scanner comes from the left and takes movable pages; the free scanner comes from the right "
-            "and finds room, the last free page first. They stop when they meet. What does the row look like then?"
+            "and finds room, the last free page first. They stop when they meet. (A pageblock is a single page here.) "
+            "What does the row look like then?"
         )
 
     def answer(self, state: Pages) -> str:

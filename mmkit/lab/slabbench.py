@@ -90,7 +90,10 @@ class SlabBench:
         self.cache.trace = self.trace if count <= STEPS else None
 
     def alloc(self, count: int = 1, cpu: int = 0) -> tuple[int, int]:
-        """Take objects; returns how many, and the last one. Raises ValueError for too few or too many, OutOfMemory as the cache does."""
+        """Take objects; returns how many, and the last one.
+
+        Raises ValueError for too few or too many, OutOfMemory as the cache does.
+        """
         if not 1 <= count <= MOST_OBJECTS:
             raise ValueError(f"take 1 to {MOST_OBJECTS:,} objects at a time, not {count!r}")
         self.done.append(("alloc", (count, cpu)))
