@@ -19,9 +19,9 @@ from mmkit.model.gfp import Gfp
 from mmkit.model.memory import PhysicalMemory
 from mmkit.model.slabcheck import check_cache, freeze_cache
 from mmkit.model.slabdebug import SlabDebug
-from mmkit.model.slabgeometry import DEBUG_FLAGS, geometry, get_order
-from mmkit.model.slablists import Cpu, Slab, SlabLists
-from mmkit.model.slabstate import CacheSnapshot, Place, SlabFlags
+from mmkit.model.slabgeometry import DEBUG_FLAGS, geometry
+from mmkit.model.slablists import FULL, NODE, Cpu, Slab, SlabLists
+from mmkit.model.slabstate import CacheSnapshot, SlabFlags
 from mmkit.model.slabtrace import KmemCacheAlloc, KmemCacheFree, SlabReport
 from mmkit.model.snapshot import MODEL, Source
 from mmkit.model.trace import Trace
@@ -66,13 +66,14 @@ class KmemCache(SlabLists):
         freeptr_offset: int | None = None,
         kmalloc: bool = False,
         source: Source = MODEL,
+        pages: dict[int, SlabLists] | None = None,
     ) -> None:
         word = memory.arch.word_bytes
         laid_out = geometry(
             name, object_size, align, flags, nr_cpus=nr_cpus, kernel=kernel, page_size=memory.arch.page_size, word=word,
             has_ctor=ctor is not None, freeptr_offset=freeptr_offset, kmalloc=kmalloc,
         )  # fmt: skip
-        super().__init__(laid_out, memory, nr_cpus, ctor, seed, trace)
+        super().__init__(laid_out, memory, nr_cpus, ctor, seed, trace, pages)
         self.object_size, self.flags, self.source = object_size, laid_out.flags, source
         self.aliases = [name]
         self.live: dict[int, Slab] = {}
@@ -114,33 +115,19 @@ class KmemCache(SlabLists):
         """
         try:
             mine = self.cpus[cpu]
-            address = mine.freelist.pop()
-        except (LookupError, TypeError):
-            return self._alloc_slowly(cpu, gfp)
-        assert mine.slab is not None
-        self.live[address] = mine.slab
-        if self.trace is not None:
-            self._tell_alloc(address, gfp)
-        return address
-
-    def _alloc_slowly(self, cpu: int, gfp: int | str) -> int:
-        """___slab_alloc()."""
-        mine = self._cpu(cpu)
-        try:
-            slab = self._single_slab(gfp, cpu) if self.debug is not None else self._load(mine, cpu, gfp)
-        except OutOfMemory:
-            if self.trace is not None:
+        except (KeyError, TypeError):
+            raise self._no_cpu(cpu) from None
+        free = mine.freelist
+        if not free:
+            if self.debug is not None:
+                return self._alloc_single(cpu, gfp)
+            try:
+                free = self._refill(mine, cpu, gfp)
+            except OutOfMemory:
                 self._tell_alloc(None, gfp)
-            raise
-        if self.debug is None:
-            address = mine.freelist.pop()
-        else:
-            address = slab.freelist.pop()
-            self._after_single(slab)
-            if not self.debug.allocated(address, slab, cpu):
-                self._give_up(address, slab)
-                return self._alloc_slowly(cpu, gfp)
-        self.live[address] = slab
+                raise
+        address = free.pop()
+        self.live[address] = mine.slab  # type: ignore[assignment]
         if self.trace is not None:
             self._tell_alloc(address, gfp)
         return address
@@ -157,35 +144,27 @@ class KmemCache(SlabLists):
             mine = self.cpus[cpu]
             slab = self.live.pop(address)
         except (KeyError, TypeError):
-            mine = self._cpu(cpu)
+            if cpu not in range(self.nr_cpus):
+                raise self._no_cpu(cpu) from None
             self._refuse(address, cpu)
             return
-        if slab is mine.slab and self.debug is None:
+        if slab is mine.slab:
             mine.freelist.append(address)
             if self.trace is not None:
                 self.trace.emit(KmemCacheFree(address, self.name))
-            return
-        self._free_slowly(address, slab, mine, cpu)
-
-    def _free_slowly(self, address: int, slab: Slab, mine: Cpu, cpu: int) -> None:
-        """__slab_free(), or what stands in for it when debugging."""
-        if self.debug is not None and not self.debug.freed(address, slab, cpu):
-            self.live[address] = slab  # the kernel does not put back what somebody has damaged
-            return
-        if self.trace is not None:
-            self.trace.emit(KmemCacheFree(address, self.name))
-        was_full = not slab.freelist and slab.place is Place.FULL
-        slab.freelist.append(address)
-        if slab.place is Place.CPU:  # another CPU's slab
-            return
-        empty = len(slab.freelist) == slab.objects and len(self.partial) >= self.geometry.min_partial
-        if was_full and self.geometry.cpu_partial_slabs:
-            self._put_cpu_partial(mine, cpu, slab, drain=True)
-        elif was_full and not empty:
-            self._add_partial(slab)
-        elif empty and slab.place is not Place.CPU_PARTIAL:
-            self.partial.pop(slab, None)
-            self._discard(slab, cpu)
+        elif self.debug is not None:
+            self._free_single(address, slab, cpu)
+        else:  # __slab_free()
+            if self.trace is not None:
+                self.trace.emit(KmemCacheFree(address, self.name))
+            free = slab.freelist
+            free.append(address)
+            place = slab.place
+            if place is FULL:
+                self._put_cpu_partial(mine, cpu, slab)
+            elif place is NODE and len(free) == slab.objects and len(self.partial) >= self.geometry.min_partial:
+                del self.partial[slab]
+                self._discard(slab, cpu)
 
     def _refuse(self, address: int, cpu: int) -> None:
         """Answer a free of what is not allocated."""
@@ -217,33 +196,59 @@ class KmemCache(SlabLists):
         size = self.geometry.page_size
         some = next(iter(self.slabs.values()), None)
         pfn = 0 if some is None else some.pfn + (address - some.address) // size
-        for order in {self.order, get_order(self.size, size)}:
-            slab = self.slabs.get(pfn >> order << order)
-            if slab is not None and slab.address <= address < slab.address + (size << slab.order):
-                return slab
-        return None
+        if self.pages.get(pfn) is not self:
+            return None
+        return next(self.slabs[first] for first in range(pfn, -1, -1) if first in self.slabs)
 
     # -- with debugging -----------------------------------------------------------------------------------------------
 
-    def _single_slab(self, gfp: int | str, cpu: int) -> Slab:
+    def _alloc_single(self, cpu: int, gfp: int | str) -> int:
         """With debugging each object is taken from the node's first partial slab, or from a new one."""
-        if self.partial:
-            return next(iter(self.partial))
-        slab = self._new_slab(gfp, cpu)
-        self._add_partial(slab, head=True)
-        return slab
+        assert self.debug is not None
+        while True:
+            try:
+                slab = next(iter(self.partial)) if self.partial else self._new_slab(gfp, cpu)
+            except OutOfMemory:
+                self._tell_alloc(None, gfp)
+                raise
+            if slab not in self.partial:
+                self._add_partial(slab, head=True)
+            address = slab.freelist.pop()
+            self._after_single(slab)
+            if self.debug.allocated(address, slab, cpu):
+                break
+            self._give_up(address, slab)
+        self.live[address] = slab
+        self._tell_alloc(address, gfp)
+        return address
+
+    def _free_single(self, address: int, slab: Slab, cpu: int) -> None:
+        """free_to_partial_list()."""
+        assert self.debug is not None
+        if not self.debug.freed(address, slab, cpu):
+            self.live[address] = slab  # the kernel does not put back what somebody has damaged
+            return
+        if self.trace is not None:
+            self.trace.emit(KmemCacheFree(address, self.name))
+        was_full = not slab.freelist
+        slab.freelist.append(address)
+        if len(slab.freelist) == slab.objects and len(self.partial) >= self.geometry.min_partial:
+            self.partial.pop(slab, None)
+            self._discard(slab, cpu)
+        elif was_full:
+            self._add_partial(slab)
 
     def _after_single(self, slab: Slab) -> None:
         if not slab.freelist:
             del self.partial[slab]
-            self._move(slab, Place.FULL, None)
+            self._move(slab, FULL, None)
 
     def _give_up(self, address: int, slab: Slab) -> None:
         """Mark all free objects of a slab as used: somebody writes into it, and none of them can be trusted."""
         assert self.debug is not None
         self.debug.lost.update([address, *slab.freelist])
         slab.freelist = []
-        if slab.place is not Place.FULL:
+        if slab.place is not FULL:
             self._after_single(slab)
 
     # -- memory of objects, snapshot and check ------------------------------------------------------------------------
@@ -279,8 +284,9 @@ class KmemCache(SlabLists):
         check_cache(self)
 
     def _tell_alloc(self, address: int | None, gfp: int | str) -> None:
+        if self.trace is None:
+            return
         mask = int(Gfp.parse(gfp)) if isinstance(gfp, str) else int(gfp)
-        assert self.trace is not None
         self.trace.emit(KmemCacheAlloc(address, self.name, self.object_size, self.size, mask))
 
     def tell_report(self, address: int, what: str, report: str) -> None:

@@ -7,8 +7,8 @@ __kmem_cache_do_shrink(), shuffle_freelist(). Leaves out: as :mod:`mmkit.model.s
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ from mmkit.model.trace import Trace
 if TYPE_CHECKING:
     from mmkit.model.slabdebug import SlabDebug
 
+CPU, CPU_PARTIAL, NODE, FULL = Place
 SHRINK_PROMOTE_MAX = 32
 """Shrinking sorts slabs with up to so many free objects: the fullest come first."""
 PASSED_ON = (
@@ -42,7 +43,7 @@ class Slab:
     def __init__(self, page: Page, order: int, objects: int, address: int) -> None:
         self.page, self.order, self.objects, self.address = page, order, objects, address
         self.freelist: list[int] = []
-        self.place = Place.CPU
+        self.place = CPU
         self.cpu: int | None = None
 
     @property
@@ -78,78 +79,88 @@ class SlabLists:
         ctor: Callable[[int], object] | None,
         seed: int | None,
         trace: Trace | None,
+        pages: dict[int, SlabLists] | None = None,
     ) -> None:
         self.geometry, self.memory, self.nr_cpus = geometry, memory, nr_cpus
         self.ctor, self.trace = ctor, trace
         self.name = geometry.name
         self.cpus = {cpu: Cpu() for cpu in range(nr_cpus)}
         """By number: a dict, so that -1 is nobody."""
-        self.partial: dict[Slab, None] = {}
+        self.partial: OrderedDict[Slab, None] = OrderedDict()
         """The node's partial slabs, head first."""
         self.slabs: dict[int, Slab] = {}
         """All slabs, by their first page."""
+        self.pages = {} if pages is None else pages
+        """Whose slab a page belongs to: a page knows it in the kernel. Caches of one allocator share it."""
         self.debug: SlabDebug | None = None
         self.sequence = _sequence(geometry.objs_per_slab, seed)
         self._gfp = _gfp_of(geometry.flags)
         self._rng = Random(seed) if seed is not None else None
 
-    def _load(self, mine: Cpu, cpu: int, gfp: int | str) -> Slab:
-        """Give the CPU a slab whose free objects are its list, and return it."""
+    def _refill(self, mine: Cpu, cpu: int, gfp: int | str) -> list[int]:
+        """Give the CPU a slab whose free objects are its list, and return that list."""
         slab = mine.slab
-        if slab is not None and not slab.freelist:
-            mine.slab = None
-            self._move(slab, Place.FULL, None)
-            slab = None
-        if slab is None:
-            slab = self._next_slab(mine, cpu, gfp)
-            mine.slab = slab
-            self._move(slab, Place.CPU, cpu)
-        mine.freelist, slab.freelist = slab.freelist, []
-        return slab
+        if slab is None or not slab.freelist:
+            if slab is not None:
+                mine.slab, slab.place, slab.cpu = None, FULL, None
+                if self.trace is not None:
+                    self._tell_move(slab, CPU)
+            slab = mine.partial.popleft() if mine.partial else self._node_or_new_slab(gfp, cpu)
+            mine.slab, old, slab.place, slab.cpu = slab, slab.place, CPU, cpu
+            if self.trace is not None:
+                self._tell_move(slab, old)
+            if old is NODE:
+                self._take_more(mine, cpu)
+        mine.freelist, slab.freelist = slab.freelist, mine.freelist  # which is empty
+        return mine.freelist
 
-    def _next_slab(self, mine: Cpu, cpu: int, gfp: int | str) -> Slab:
-        if mine.partial:
-            return mine.partial.popleft()
-        if not self.partial:
-            return self._new_slab(gfp, cpu)
-        slab = self._pop_partial()
-        taken = 0
-        while self.partial and self.geometry.cpu_partial_slabs and taken <= self.geometry.cpu_partial_slabs // 2:
-            self._put_cpu_partial(mine, cpu, self._pop_partial(), drain=False)
-            taken += 1
-        return slab
+    def _node_or_new_slab(self, gfp: int | str, cpu: int) -> Slab:
+        if self.partial:
+            return self.partial.popitem(last=False)[0]
+        return self._new_slab(gfp, cpu)
 
-    def _pop_partial(self) -> Slab:
-        slab = next(iter(self.partial))
-        del self.partial[slab]
-        return slab
+    def _take_more(self, mine: Cpu, cpu: int) -> None:
+        """A CPU that has come for a slab of the node takes some more on the way, half of what it may have."""
+        most, partial = self.geometry.cpu_partial_slabs, self.partial
+        for _ in range(min(most // 2 + 1 if most else 0, len(partial))):
+            slab, _ = partial.popitem(last=False)
+            mine.partial.appendleft(slab)
+            slab.place, slab.cpu = CPU_PARTIAL, cpu
+            if self.trace is not None:
+                self._tell_move(slab, NODE)
 
-    def _put_cpu_partial(self, mine: Cpu, cpu: int, slab: Slab, drain: bool) -> None:
-        """Put a slab at the head of the CPU's partial list; if that is full, all on it go to the node first."""
-        moved: list[Slab] = []
-        if drain and len(mine.partial) >= self.geometry.cpu_partial_slabs:
-            moved, mine.partial = list(mine.partial), deque()
-        mine.partial.appendleft(slab)
-        self._move(slab, Place.CPU_PARTIAL, cpu)
-        self._put_partials(moved, cpu)
+    def _put_cpu_partial(self, mine: Cpu, cpu: int, slab: Slab) -> None:
+        """Put a slab that was full at the head of the CPU's partial list; if there are too many, all others leave."""
+        partial = mine.partial
+        if len(partial) < self.geometry.cpu_partial_slabs:
+            partial.appendleft(slab)
+            slab.place, slab.cpu = CPU_PARTIAL, cpu
+            if self.trace is not None:
+                self._tell_move(slab, FULL)
+            return
+        mine.partial = deque([slab])
+        self._move(slab, CPU_PARTIAL, cpu)
+        self._put_partials(partial, cpu)
 
-    def _put_partials(self, slabs: list[Slab], cpu: int) -> None:
-        """Put slabs at the tail of the node's list; then the empty ones that it has no use for go, the last first."""
-        unwanted = []
+    def _put_partials(self, slabs: Iterable[Slab], cpu: int) -> None:
+        """Put a CPU's slabs at the tail of the node's list; then those go that it has no use for, the last first."""
+        partial, min_partial, unwanted = self.partial, self.geometry.min_partial, []
         for slab in slabs:
-            if len(slab.freelist) == slab.objects and len(self.partial) >= self.geometry.min_partial:
+            if len(slab.freelist) == slab.objects and len(partial) >= min_partial:
                 unwanted.append(slab)
-            else:
-                self._add_partial(slab)
+                continue
+            partial[slab] = None
+            slab.place, slab.cpu = NODE, None
+            if self.trace is not None:
+                self._tell_move(slab, CPU_PARTIAL)
         for slab in reversed(unwanted):
             self._discard(slab, cpu)
 
     def _add_partial(self, slab: Slab, head: bool = False) -> None:
+        self.partial[slab] = None
         if head:
-            self.partial = {slab: None, **self.partial}
-        else:
-            self.partial[slab] = None
-        self._move(slab, Place.NODE, None)
+            self.partial.move_to_end(slab, last=False)
+        self._move(slab, NODE, None)
 
     # -- slabs come and go --------------------------------------------------------------------------------------------
 
@@ -162,6 +173,7 @@ class SlabLists:
         slab = Slab(page, order, (self.geometry.page_size << order) // self.geometry.size, address)
         slab.freelist = [address + self.geometry.start_of(i) for i in reversed(self._order_of(slab))]
         self.slabs[slab.pfn] = slab
+        self.pages.update(dict.fromkeys(range(slab.pfn, slab.pfn + (1 << order)), self))
         for object_address in reversed(slab.freelist) if self.ctor else ():
             self.ctor(object_address)  # type: ignore[misc]
         if self.debug is not None:
@@ -196,6 +208,8 @@ class SlabLists:
 
     def _discard(self, slab: Slab, cpu: int) -> None:
         del self.slabs[slab.pfn]
+        for pfn in range(slab.pfn, slab.pfn + (1 << slab.order)):
+            del self.pages[pfn]
         if self.debug is not None:
             self.debug.discard(slab)
         slab.page.clear_type()
@@ -206,19 +220,23 @@ class SlabLists:
     def _move(self, slab: Slab, place: Place, cpu: int | None) -> None:
         old, slab.place, slab.cpu = slab.place, place, cpu
         if self.trace is not None:
-            inuse = slab.objects - len(slab.freelist)
-            self.trace.emit(SlabMove(slab.pfn, self.name, old, place, cpu, inuse))
+            self._tell_move(slab, old)
+
+    def _tell_move(self, slab: Slab, old: Place) -> None:
+        assert self.trace is not None
+        inuse = slab.objects - len(slab.freelist)
+        self.trace.emit(SlabMove(slab.pfn, self.name, old, slab.place, slab.cpu, inuse))
 
     def flush(self, cpu: int | None = None) -> None:
         """Take slab and partial slabs away from a CPU, or from all: what is free in them goes back to the slabs."""
-        if cpu is not None:
-            self._cpu(cpu)
+        if cpu is not None and cpu not in range(self.nr_cpus):
+            raise self._no_cpu(cpu)
         for number in self.cpus if cpu is None else [cpu]:
             mine = self.cpus[number]
             slab, mine.slab = mine.slab, None
             if slab is not None:
                 self._deactivate(slab, mine, number)
-            partial, mine.partial = list(mine.partial), deque()
+            partial, mine.partial = mine.partial, deque()
             self._put_partials(partial, number)
 
     def _deactivate(self, slab: Slab, mine: Cpu, cpu: int) -> None:
@@ -229,7 +247,7 @@ class SlabLists:
         elif slab.freelist:
             self._add_partial(slab, head)
         else:
-            self._move(slab, Place.FULL, None)
+            self._move(slab, FULL, None)
 
     def shrink(self) -> int:
         """Give back all empty slabs, and put the fullest of the others first; return how many were given back.
@@ -243,15 +261,13 @@ class SlabLists:
         few = [slab for slab in last_first if len(slab.freelist) <= min(SHRINK_PROMOTE_MAX, slab.objects - 1)]
         gone = {*empty, *few}
         rest = [slab for slab in self.partial if slab not in gone]
-        self.partial = dict.fromkeys([*sorted(few, key=lambda slab: len(slab.freelist)), *rest])
+        self.partial = OrderedDict.fromkeys([*sorted(few, key=lambda slab: len(slab.freelist)), *rest])
         for slab in empty:
             self._discard(slab, 0)
         return before - len(self.slabs)
 
-    def _cpu(self, cpu: int) -> Cpu:
-        if isinstance(cpu, bool) or not isinstance(cpu, int) or not 0 <= cpu < self.nr_cpus:
-            raise ValueError(f"cache {self.name} is used by CPUs 0 to {self.nr_cpus - 1}, not {cpu!r}")
-        return self.cpus[cpu]
+    def _no_cpu(self, cpu: object) -> ValueError:
+        return ValueError(f"cache {self.name} is used by CPUs 0 to {self.nr_cpus - 1}, not {cpu!r}")
 
 
 def _gfp_of(flags: SlabFlags) -> Gfp:

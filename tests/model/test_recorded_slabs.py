@@ -78,7 +78,7 @@ class Replayed(KmemCache):
         """Take an object as the kernel did; returns "predicted" or "fresh"."""
         mine, self.next_ptr = self.cpus[0], ptr
         if not mine.freelist:
-            self._load(mine, 0, "GFP_KERNEL")
+            self._refill(mine, 0, "GFP_KERNEL")
         head, fresh = mine.freelist[-1], self.fresh.get(mine.slab, set())
         if head in fresh:
             if ptr not in fresh:
