@@ -209,6 +209,7 @@ def main() -> bool:
         sizes = [calls[kind, live] for live in LIVE]
         holds &= report(f"{kind}: alloc or free / an empty method call, worst number of objects", max(sizes), 8)
         holds &= report(f"{kind}: growth from 10 to 10^4 slabs, in empty calls", sizes[-1] / sizes[1], 2)
+    holds &= report("kmalloc or kfree / an empty method call, worst number of objects", max(kmalloc.values()), 11)
     gains = {}
     for kind in ("any", "young"):
         for live in LIVE[:3]:

@@ -19,7 +19,6 @@ from mmkit.model.kmallocsize import (
     kmalloc_align,
     kmalloc_kind,
     kmalloc_name,
-    kmalloc_size,
     unique_id,
     unmergeable,
 )  # fmt: skip
@@ -34,6 +33,8 @@ from mmkit.model.snapshot import MODEL, Source
 from mmkit.model.trace import Trace
 from mmkit.record import replace
 from mmkit.units import format_size
+
+GFP_KERNEL = Gfp.GFP_KERNEL
 
 
 class SlabAllocator:
@@ -66,11 +67,14 @@ class SlabAllocator:
         self.caches: list[KmemCache] = []
         """All caches, in the order in which they were made."""
         self._usersizes: dict[str, int] = {}
-        self._kmalloc: dict[tuple[str, int], KmemCache] = {}
-        self._live: dict[int, KmemCache | Page] = {}
-        self._orders: dict[int, int] = {}
+        self._pages: dict[int, KmemCache] = {}
+        self._page_offset, self._page_shift = memory.arch.page_offset, memory.arch.page_shift
+        self._large: dict[int, tuple[Page, int]] = {}
+        """Blocks of pages that kmalloc gave, and their orders, by address."""
+        self._classes: dict[str, list[KmemCache | None]] = {}
         for size in SIZES:
             self._kmalloc_cache("", size)
+        self._normal = self._classes[""]
 
     def __repr__(self) -> str:
         return f"<SlabAllocator: {len(self.caches)} caches, {sum(len(cache.slabs) for cache in self.caches)} slabs>"
@@ -126,18 +130,27 @@ class SlabAllocator:
         cache = KmemCache(
             name, object_size, memory=self.memory, align=align, flags=flags, nr_cpus=self.nr_cpus, ctor=ctor,
             seed=next(self._seeds) if self._seeds is not None else None, trace=self.trace, kernel=self.kernel,
-            kmalloc="kmalloc-" in name, source=self.source,
+            kmalloc="kmalloc-" in name, source=self.source, pages=self._pages,
         )  # fmt: skip
         self.caches.append(cache)
         self._usersizes[name] = usersize
         return cache
 
-    def _kmalloc_cache(self, kind: str, size: int) -> KmemCache:
-        if (kind, size) not in self._kmalloc:
+    def _kmalloc_cache(self, kind: str, nr_bytes: int) -> KmemCache:
+        """Return the kmalloc cache for so many bytes, at most SIZES[-1]; those of rare kinds are made when needed.
+
+        ``_classes`` has for each kind the cache of every size in steps of eight bytes: size_index[].
+        """
+        size = next(size for size in SIZES if size >= nr_bytes)
+        by_size = self._classes.setdefault(kind, [None] * (SIZES[-1] // 8 + 1))
+        found = by_size[size >> 3]
+        if found is None:
             align = kmalloc_align(size, self.kernel, self.memory.arch.word_bytes)
             flags = KINDS[kind] | self.debug
-            self._kmalloc[kind, size] = self._add(kmalloc_name(size, kind), size, align, flags, None, size)
-        return self._kmalloc[kind, size]
+            found = self._add(kmalloc_name(size, kind), size, align, flags, None, size)
+            smaller = max((other for other in SIZES if other < size), default=0)
+            by_size[(smaller >> 3) + 1 : (size >> 3) + 1] = [found] * (size - smaller >> 3)
+        return found
 
     def cache(self, name: str) -> KmemCache:
         """Return the cache of that name, or that it is another name of. Raises ValueError if there is none."""
@@ -153,85 +166,90 @@ class SlabAllocator:
 
     # -- kmalloc ------------------------------------------------------------------------------------------------------
 
-    def kmalloc(self, nr_bytes: int, gfp: int | str = Gfp.GFP_KERNEL, cpu: int = 0) -> int:
+    def kmalloc(self, nr_bytes: int, gfp: int | str = GFP_KERNEL, cpu: int = 0) -> int:
         """Return the address of at least so many bytes, from the smallest cache that holds them, or of whole pages.
 
         For 0 bytes it is ZERO_SIZE_PTR. Raises OutOfMemory if there is no memory, or for more than the largest block;
         ValueError or TypeError for a number below 0, flags that contradict themselves, a CPU that there is not.
         """
+        by_size = self._normal if gfp is GFP_KERNEL else None
+        if by_size is None or nr_bytes.__class__ is not int or not 0 < nr_bytes <= SIZES[-1]:
+            return self._kmalloc_otherwise(nr_bytes, gfp, cpu)
+        cache = by_size[nr_bytes + 7 >> 3]
+        address = cache.alloc(cpu, gfp)  # type: ignore[union-attr]
+        if self.trace is not None:
+            self.trace.emit(Kmalloc(address, cache.name, nr_bytes, cache.size, int(gfp)))  # type: ignore[union-attr]
+        return address
+
+    def _kmalloc_otherwise(self, nr_bytes: int, gfp: int | str, cpu: int) -> int:
         if isinstance(nr_bytes, bool) or not isinstance(nr_bytes, int):
             raise TypeError(f"kmalloc takes a number of bytes, not {nr_bytes!r}")
         if nr_bytes < 0:
             raise ValueError(f"kmalloc takes a number of bytes from 0 up, not {nr_bytes}")
+        flags = check_gfp(gfp)
         if nr_bytes == 0:
             return ZERO_SIZE_PTR
-        flags, size = check_gfp(gfp), kmalloc_size(nr_bytes)
-        cache = None if size is None else self._kmalloc_cache(kmalloc_kind(flags), size)
-        address = self._large(nr_bytes, flags, cpu) if cache is None else cache.alloc(cpu, flags)
-        if cache is not None:
-            self._live[address] = cache
+        cache = self._kmalloc_cache(kmalloc_kind(flags), nr_bytes) if nr_bytes <= SIZES[-1] else None
+        address = self._large_kmalloc(nr_bytes, flags, cpu) if cache is None else cache.alloc(cpu, flags)
         if self.trace is not None:
             name, given = (cache.name, cache.size) if cache is not None else ("", self.ksize(address))
             self.trace.emit(Kmalloc(address, name, nr_bytes, given, int(flags)))
         return address
 
-    def _large(self, nr_bytes: int, flags: Gfp, cpu: int) -> int:
+    def _large_kmalloc(self, nr_bytes: int, flags: Gfp, cpu: int) -> int:
         order = get_order(nr_bytes, self.memory.arch.page_size)
         if order > self.memory.arch.max_order:
             largest = format_size(self.memory.arch.page_size << self.memory.arch.max_order)
             raise OutOfMemory(f"kmalloc of {nr_bytes:,} bytes: no block is larger than {largest}")
-        page = self.memory.alloc_pages(flags | Gfp.COMP, order, cpu)
+        page_cpu = cpu if cpu < self.memory.settings.nr_cpus else 0
+        page = self.memory.alloc_pages((flags | Gfp.COMP) & ~Gfp.HIGHMEM, order, page_cpu)
         page.set_type(PageType.large_kmalloc)
         address = page.virtual
         assert address is not None
-        self._live[address], self._orders[address] = page, order
+        self._large[address] = page, order
         return address
 
     def kfree(self, address: int, cpu: int = 0) -> None:
-        """Give back what ``kmalloc`` returned; 0 (NULL) and ZERO_SIZE_PTR do nothing.
+        """Give back what ``kmalloc`` returned, or an object of any cache; 0 (NULL) and ZERO_SIZE_PTR do nothing.
 
-        Raises BadFree for any other address that kmalloc did not return, or that is free already.
+        Raises BadFree for any other address, and for what is free already.
         """
-        if not isinstance(address, bool) and isinstance(address, int) and address in (0, ZERO_SIZE_PTR):
-            return
-        owner = self._live.get(address)
-        if owner is None:
-            self._refuse(address, cpu)
-            return
+        try:
+            cache = self._pages.get(address - self._page_offset >> self._page_shift)
+        except TypeError:
+            cache = None
+        if cache is not None:
+            if self.trace is not None and address in cache.live:
+                self.trace.emit(Kfree(address))
+            cache.free(address, cpu)
+        elif isinstance(address, bool) or address not in (0, ZERO_SIZE_PTR):
+            self._kfree_large(address, cpu)
+
+    def _kfree_large(self, address: int, cpu: int) -> None:
+        if not isinstance(address, int) or address not in self._large:
+            raise BadFree(f"{address!r} is in no slab and in no block of pages that kmalloc gave: it cannot be freed")
         if self.trace is not None:
             self.trace.emit(Kfree(address))
-        if isinstance(owner, KmemCache):
-            owner.free(address, cpu)
-            if address not in owner.live:
-                del self._live[address]
-            return
-        del self._live[address]
-        owner.clear_type()
-        self.memory.free_pages(owner, self._orders.pop(address), cpu)
-
-    def _refuse(self, address: int, cpu: int) -> None:
-        found = self.cache_of(address)
-        if found is not None:
-            found.free(address, cpu)  # refuses it, or reports it, in its own words
-            return
-        raise BadFree(f"{address!r} is in no slab and in no block of pages that kmalloc gave: it cannot be freed")
+        page, order = self._large.pop(address)
+        page.clear_type()
+        self.memory.free_pages(page, order, cpu if cpu < self.memory.settings.nr_cpus else 0)
 
     def cache_of(self, address: int) -> KmemCache | None:
-        """Return the cache that an address belongs to; None if it lies in no slab."""
+        """Return the cache that an address belongs to, as its page tells; None if it lies in no slab."""
         if isinstance(address, bool) or not isinstance(address, int):
             return None
-        return next((cache for cache in self.caches if cache.slab_of(address) is not None), None)
+        return self._pages.get(address - self._page_offset >> self._page_shift)
 
     def ksize(self, address: int) -> int:
         """Return how many bytes may really be used at an address that kmalloc returned. Raises BadFree for others."""
         if address == ZERO_SIZE_PTR:
             return 0
-        owner = self._live.get(address)
-        if owner is None:
+        cache = self.cache_of(address)
+        if cache is not None and address in cache.live:
+            return _usable(cache)
+        if address not in self._large:
             raise BadFree(f"{address!r} is not an address that kmalloc returned")
-        if isinstance(owner, KmemCache):
-            return owner.object_size if owner.debug is not None else owner.size
-        return self.memory.arch.page_size << self._orders[address]
+        return self.memory.arch.page_size << self._large[address][1]
 
     # -- what it says -------------------------------------------------------------------------------------------------
 
@@ -243,11 +261,24 @@ class SlabAllocator:
         """Raise InvariantError, naming the rule, unless every cache is in order and knows what kmalloc gave."""
         for cache in self.caches:
             cache.check()
-        for address, owner in self._live.items():
-            if isinstance(owner, KmemCache) and address not in owner.live:
-                raise InvariantError(f"what kmalloc gave is in use in its cache, but not {address:#x}")
-            if isinstance(owner, Page) and owner.page_type is not PageType.large_kmalloc:
+        for address, (page, _) in self._large.items():
+            if page.page_type is not PageType.large_kmalloc:
                 raise InvariantError(f"pages that kmalloc gave say so, but not those at {address:#x}")
+        known = {
+            pfn: cache
+            for cache in self.caches
+            for slab in cache.slabs.values()
+            for pfn in range(slab.pfn, slab.pfn + (1 << slab.order))
+        }
+        if known != self._pages:
+            raise InvariantError("every page of a slab, and no other, knows its cache, but not all do")
+
+
+def _usable(cache: KmemCache) -> int:
+    """slab_ksize(): debugging and what outlives its free need the padding for themselves."""
+    if cache.flags & (SlabFlags.RED_ZONE | SlabFlags.POISON):
+        return cache.object_size
+    return cache.geometry.inuse if cache.flags & (SlabFlags.STORE_USER | SlabFlags.TYPESAFE_BY_RCU) else cache.size
 
 
 def _line(cache: KmemCache) -> SlabInfoLine:

@@ -66,7 +66,7 @@ class KmemCache(SlabLists):
         freeptr_offset: int | None = None,
         kmalloc: bool = False,
         source: Source = MODEL,
-        pages: dict[int, SlabLists] | None = None,
+        pages: dict[int, KmemCache] | None = None,
     ) -> None:
         word = memory.arch.word_bytes
         laid_out = geometry(

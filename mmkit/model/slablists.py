@@ -23,6 +23,7 @@ from mmkit.model.slabtrace import SlabDiscard, SlabMove, SlabNew
 from mmkit.model.trace import Trace
 
 if TYPE_CHECKING:
+    from mmkit.model.slab import KmemCache
     from mmkit.model.slabdebug import SlabDebug
 
 CPU, CPU_PARTIAL, NODE, FULL = Place
@@ -79,7 +80,7 @@ class SlabLists:
         ctor: Callable[[int], object] | None,
         seed: int | None,
         trace: Trace | None,
-        pages: dict[int, SlabLists] | None = None,
+        pages: dict[int, KmemCache] | None = None,
     ) -> None:
         self.geometry, self.memory, self.nr_cpus = geometry, memory, nr_cpus
         self.ctor, self.trace = ctor, trace
@@ -90,7 +91,7 @@ class SlabLists:
         """The node's partial slabs, head first."""
         self.slabs: dict[int, Slab] = {}
         """All slabs, by their first page."""
-        self.pages = {} if pages is None else pages
+        self.pages: dict[int, KmemCache] = {} if pages is None else pages
         """Whose slab a page belongs to: a page knows it in the kernel. Caches of one allocator share it."""
         self.debug: SlabDebug | None = None
         self.sequence = _sequence(geometry.objs_per_slab, seed)
@@ -173,7 +174,8 @@ class SlabLists:
         slab = Slab(page, order, (self.geometry.page_size << order) // self.geometry.size, address)
         slab.freelist = [address + self.geometry.start_of(i) for i in reversed(self._order_of(slab))]
         self.slabs[slab.pfn] = slab
-        self.pages.update(dict.fromkeys(range(slab.pfn, slab.pfn + (1 << order)), self))
+        for pfn in range(slab.pfn, slab.pfn + (1 << order)):
+            self.pages[pfn] = self  # type: ignore[assignment]
         for object_address in reversed(slab.freelist) if self.ctor else ():
             self.ctor(object_address)  # type: ignore[misc]
         if self.debug is not None:
