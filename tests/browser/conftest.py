@@ -6,12 +6,16 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.browser.chromium import Chromium, find_chromium
 from tests.browser.notebook import Notebook, write_notebook
 from tests.browser.server import JupyterLab
+
+if TYPE_CHECKING:
+    from tests.browser.lab_page import LabPage
 
 pytest.register_assert_rewrite("tests.browser.lab_page")
 
@@ -65,3 +69,16 @@ def run_code(lab: JupyterLab, open_notebook: Callable[[str], Notebook]) -> Itera
     yield run
     for notebook in opened:
         notebook.close()
+
+
+@pytest.fixture
+def show(run_code: Callable[..., Notebook]) -> Callable[[str], LabPage]:
+    """A function that shows a lab, given as code, and returns it."""
+
+    from tests.browser.lab_page import LabPage  # not before pytest rewrites its assertions
+
+    def open_lab(code: str) -> LabPage:
+        name = code.partition("(")[0]
+        return LabPage(run_code(f"from mmkit.lab import {name}\n{code}"))
+
+    return open_lab

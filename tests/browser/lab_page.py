@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from playwright.sync_api import Locator
 
@@ -76,3 +77,33 @@ class LabPage:
 def sources(lab: Lab) -> list[str]:
     """The images that the pictures of ``lab`` are made of."""
     return re.findall(r'src="([^"]*)"', "".join(picture.html_in_bands() for picture in lab.pictures))
+
+
+Show = Callable[[str], LabPage]
+"""Shows a lab, given as code, and returns it."""
+
+
+def walk_the_timeline(page: LabPage, twin: Lab) -> None:
+    """Move along the timeline by every control of its bar, by mouse and by keyboard."""
+    moves = {
+        "First": twin.first, "Forward": twin.forward, "Last": twin.last, "Back": twin.back, "Undo": twin.undo,
+        "Redo": twin.redo,
+    }  # fmt: skip
+    for name in ("Undo", "Redo", "First", "Back", "Forward", "Last", "Forward", "Back", "Redo"):
+        page.press(name)
+        moves[name]()
+        page.assert_shows(twin)
+    for name, key in (("Undo", "Enter"), ("Redo", "Space"), ("Back", "Space"), ("Forward", "Enter")):
+        page.key(page.button(name), key)
+        moves[name]()
+        page.assert_shows(twin)
+    for key, go in (("ArrowLeft", -1), ("ArrowLeft", -1), ("ArrowRight", +1)):
+        page.key(page.slider(), key)
+        twin.go(twin.timeline.index + go)
+        page.assert_shows(twin)
+    page.key(page.slider(), "Home")
+    twin.go(0)
+    page.assert_shows(twin)
+    page.type("Step", "1")
+    twin.go(1)
+    page.assert_shows(twin)

@@ -10,49 +10,9 @@ import pytest
 
 from mmkit.course.introduction import CountPages
 from mmkit.lab import BuddyLab, IntroductionLab, MachineLab, PageLab, ProblemLab, ZoneLab
-from mmkit.lab.base import Lab
 from mmkit.model.migratetype import MigrateType
-from tests.browser.lab_page import LabPage
+from tests.browser.lab_page import LabPage, Show, walk_the_timeline
 from tests.browser.notebook import Notebook
-
-Show = Callable[[str], LabPage]
-
-
-@pytest.fixture
-def show(run_code: Callable[..., Notebook]) -> Show:
-    """A function that shows a lab, given as code, and returns it."""
-
-    def open_lab(code: str) -> LabPage:
-        name = code.partition("(")[0]
-        return LabPage(run_code(f"from mmkit.lab import {name}\n{code}"))
-
-    return open_lab
-
-
-def walk_the_timeline(page: LabPage, twin: Lab) -> None:
-    """Move along the timeline by every control of its bar, by mouse and by keyboard."""
-    moves = {
-        "First": twin.first, "Forward": twin.forward, "Last": twin.last, "Back": twin.back, "Undo": twin.undo,
-        "Redo": twin.redo,
-    }  # fmt: skip
-    for name in ("Undo", "Redo", "First", "Back", "Forward", "Last", "Forward", "Back", "Redo"):
-        page.press(name)
-        moves[name]()
-        page.assert_shows(twin)
-    for name, key in (("Undo", "Enter"), ("Redo", "Space"), ("Back", "Space"), ("Forward", "Enter")):
-        page.key(page.button(name), key)
-        moves[name]()
-        page.assert_shows(twin)
-    for key, go in (("ArrowLeft", -1), ("ArrowLeft", -1), ("ArrowRight", +1)):
-        page.key(page.slider(), key)
-        twin.go(twin.timeline.index + go)
-        page.assert_shows(twin)
-    page.key(page.slider(), "Home")
-    twin.go(0)
-    page.assert_shows(twin)
-    page.type("Step", "1")
-    twin.go(1)
-    page.assert_shows(twin)
 
 
 def test_introduction_lab(show: Show) -> None:
