@@ -35,6 +35,18 @@ lab = PageLab()
 lab.anonymous()
 lab.toggle("dirty")
 lab""",
+    "fragmentation": """from mmkit.lab import FragmentationLab
+lab = FragmentationLab(percent=100)
+lab.compact("grouped by mobility")
+lab.go(26)
+lab""",
+    "slab": """from mmkit.lab import SlabLab
+lab = SlabLab(nr_cpus=2)
+lab.alloc(100)
+lab.free_random(30)
+lab.alloc(9, cpu=1)
+lab.free(lab.object_menu.options[30][1])
+lab""",
 }
 SCALE = 1.5
 MARGIN = "background: white; padding: 12px; width: max-content"

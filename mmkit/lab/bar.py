@@ -31,7 +31,7 @@ class Number(widgets.HBox):
     def __init__(self, name: str, low: int, high: int, value: int, tooltip: str = "") -> None:
         self.box = widgets.BoundedIntText(
             value, min=low, max=high, description=name, tooltip=tooltip, style={"description_width": "initial"},
-            layout=widgets.Layout(width="8em"),
+            layout=widgets.Layout(width=f"{max(8, 5 + 0.6 * len(name)):.1f}em"),
         )  # fmt: skip
         self.slider = widgets.IntSlider(
             value, min=low, max=high, readout=False, layout=widgets.Layout(width="11em", margin="0 8px")
