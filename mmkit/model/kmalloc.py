@@ -145,7 +145,7 @@ class SlabAllocator:
         by_size = self._classes.setdefault(kind, [None] * (SIZES[-1] // 8 + 1))
         found = by_size[size >> 3]
         if found is None:
-            align = kmalloc_align(size, self.kernel, self.memory.arch.word_bytes)
+            align = kmalloc_align(size, self.kernel)
             flags = KINDS[kind] | self.debug
             found = self._add(kmalloc_name(size, kind), size, align, flags, None, size)
             smaller = max((other for other in SIZES if other < size), default=0)

@@ -19,27 +19,32 @@ ZERO_SIZE_PTR = 16
 """What kmalloc(0) returns: an address that faults when used, and that kfree() takes."""
 KINDS = {"": SlabFlags(0), "rcl-": SlabFlags.RECLAIM_ACCOUNT, "cg-": SlabFlags.ACCOUNT, "dma-": SlabFlags.CACHE_DMA}
 """Kinds of kmalloc caches by what their names have before the size, and the flags of each."""
-NEVER_MERGE = DEBUG_FLAGS | SlabFlags.TYPESAFE_BY_RCU | SlabFlags.NO_MERGE
+BOOT_CACHES = ("kmem_cache", "kmem_cache_node")
+"""The caches of what caches are made of: made before all others, and never merged."""
+NEVER_MERGE = DEBUG_FLAGS & ~SlabFlags.CONSISTENCY_CHECKS | SlabFlags.TYPESAFE_BY_RCU | SlabFlags.NO_MERGE
+"""Consistency checks change nothing in the objects, so that such caches merge with others, up to 6.18."""
 MERGE_SAME = SlabFlags.RECLAIM_ACCOUNT | SlabFlags.CACHE_DMA | SlabFlags.ACCOUNT
 
 
 def kmalloc_size(nr_bytes: int, smallest: int = 8) -> int | None:
-    """Return the class that serves so many bytes; None if whole pages do. ``smallest`` is 128 on some machines.
+    """Return the class that serves so many bytes; None if whole pages do.
+
+    ``smallest`` is 64 or 128 on Arm, where an object must not share a cache line with another that a device writes to.
+    Classes are multiples of it: with 64 there is no 96, with 128 no 192 either.
 
     >>> [kmalloc_size(n) for n in (1, 65, 96, 97, 8192, 8193)]
     [8, 96, 96, 128, 8192, None]
     """
-    classes = [size for size in SIZES if size >= smallest and (smallest <= 64 or size not in (96, 192))]
-    return next((size for size in classes if size >= nr_bytes), None)
+    return next((size for size in SIZES if size >= nr_bytes and size % smallest == 0), None)
 
 
-def kmalloc_align(size: int, kernel: str = "6.18", word: int = 8) -> int:
+def kmalloc_align(size: int, kernel: str = "6.18", smallest: int = 8) -> int:
     """Return the alignment of a class: the largest power of two that divides its size.
 
-    Until 6.4 a size that is no power of two was aligned to a word only.
+    Before 6.12 a size that is no power of two was aligned to the ``smallest`` class only.
     """
     power = size & -size
-    return power if power == size or kernel != "6.1" else word
+    return power if power == size or kernel != "6.1" else smallest
 
 
 def kmalloc_kind(gfp: int) -> str:
@@ -63,7 +68,8 @@ def kmalloc_name(size: int, kind: str = "") -> str:
 
 def unmergeable(geometry: SlabGeometry, usersize: int = 0) -> bool:
     """Say whether a cache must stay alone: it is debugged, has a constructor, or users may copy from it."""
-    return bool(geometry.flags & NEVER_MERGE) or geometry.has_ctor or usersize > 0
+    alone = geometry.has_ctor or usersize > 0 or geometry.name in BOOT_CACHES
+    return alone or bool(geometry.flags & NEVER_MERGE)
 
 
 def find_mergeable(
