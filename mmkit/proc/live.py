@@ -184,16 +184,20 @@ def slab_table() -> tuple[SlabRow, ...]:
     """Return what ``/sys/kernel/slab`` says of every slab cache. Raises LiveError where it does not."""
     if not SLAB.is_dir():
         raise LiveError("/sys/kernel/slab does not exist here: it is a folder of Linux")
-    return tuple(_slab_row(entry) for entry in sorted(SLAB.iterdir()))
+    rows = map(_slab_row, sorted(SLAB.iterdir()))
+    return tuple(row for row in rows if row is not None)
 
 
-def _slab_row(folder: Path) -> SlabRow:
-    links_to = os.path.basename(os.readlink(folder)) if folder.is_symlink() else ""
+def _slab_row(folder: Path) -> SlabRow | None:
+    """What stands in ``folder``; None if the cache has been destroyed meanwhile."""
     try:
+        links_to = os.path.basename(os.readlink(folder)) if folder.is_symlink() else ""
         content = {file: (folder / file).read_text() for file in slabtable.FILES if (folder / file).exists()}
     except PermissionError:
         raise LiveError(f"/sys/kernel/slab/{folder.name} is shown to root only") from None
-    return slabtable.row_of(folder.name, links_to, {file: content.get(file, "0") for file in slabtable.FILES})
+    except OSError:
+        return None
+    return slabtable.row_of(folder.name, links_to, content) if "object_size" in content else None
 
 
 def kpageflags(start_pfn: int = 0, nr_pages: int | None = None) -> FrameMap:

@@ -16,7 +16,8 @@ _TITLES = (
     " : tunables <limit> <batchcount> <sharedfactor> : slabdata <active_slabs> <num_slabs> <sharedavail>"
 )
 _HEADER = line(r"\S name .*")
-_ROW = line(r"(\S+) # # # # # : tunables # # # : slabdata # # #")
+# Some modules give their caches names with blanks in them; the kernel warns of it, and shows them as they are.
+_ROW = line(r"(\S+(?: \S+)*) # # # # # : tunables # # # : slabdata # # #")
 _EXPECTED = "a cache's name, five numbers, ': tunables' and three numbers, ': slabdata' and three numbers"
 
 

@@ -7,6 +7,7 @@ CONFIG_SLUB_STATS. The kernel has a folder for each cache and a file for each nu
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from mmkit.errors import FormatError
@@ -25,10 +26,13 @@ _FLAGS = {
 }
 NUMBERS = (
     "object_size", "slab_size", "align", "order", "objs_per_slab", "aliases", "usersize", "cpu_partial", "min_partial",
-    "objects", "objects_partial", "total_objects", "slabs", "cpu_slabs", "slabs_cpu_partial", "partial",
+    "objects", "objects_partial", "total_objects", "slabs", "cpu_slabs", "partial", "trace",
 )  # fmt: skip
 """The files that hold numbers. The first one is meant where several stand ("20 N0=20": of them on node 0)."""
-FILES = (*NUMBERS, *_FLAGS, "ctor")
+OPTIONAL = ("remote_node_defrag_ratio", "skip_kfence", "sheaf_capacity")
+"""Numbers that only some kernels have."""
+FILES = (*NUMBERS, *_FLAGS, "slabs_cpu_partial", *OPTIONAL, "ctor")
+_ON_CPUS = re.compile(r"([0-9]+)(?:\(([0-9]+)\)(?: C[0-9]+=.*)?)?", re.ASCII)
 
 
 class SlabRow(Record):
@@ -38,7 +42,9 @@ class SlabRow(Record):
     links_to: str
     """The shared cache that this is another name of; empty if it is none."""
     flags: SlabFlags
-    has_ctor: bool
+    """Those of its flags that the kernel shows; whether it is accounted to memory cgroups is not among them."""
+    ctor: str
+    """Function that prepares each new object, such as "init_once+0x0/0x20"; empty if there is none."""
     object_size: int
     slab_size: int
     align: int
@@ -55,24 +61,66 @@ class SlabRow(Record):
     total_objects: int
     slabs: int
     cpu_slabs: int
-    slabs_cpu_partial: int
+    """Slabs that CPUs have for themselves, those on their partial lists included."""
     partial: int
+    """Slabs on the nodes' lists."""
+    trace: int
+    """1 if every call is logged."""
+    objects_cpu_partial: int
+    """Free objects in the slabs on CPU partial lists, taken as half full."""
+    slabs_cpu_partial: int
+    remote_node_defrag_ratio: int | None
+    """Percent of calls that may look on other nodes; None in kernels without nodes."""
+    skip_kfence: int | None
+    """1 if none of its objects may be watched by KFENCE; None in kernels without it."""
+    sheaf_capacity: int | None
+    """Objects in each of the stores of a CPU that 6.18 puts before some caches; None where it does not say."""
+
+    @property
+    def has_ctor(self) -> bool:
+        """Whether it has a constructor."""
+        return bool(self.ctor)
 
 
 def row_of(name: str, links_to: str, content: Mapping[str, str]) -> SlabRow:
-    """Return the row of a cache from the contents of its files. Raises ValueError for a number that is none."""
-    numbers = {each: int(content[each].split()[0].split("(")[0]) for each in NUMBERS}
+    """Return the row of a cache from the contents of its files; what some kernels lack counts as 0.
+
+    Raises ValueError for a number that is none.
+    """
+    numbers: dict[str, int | None] = {each: _first(content.get(each, "0")) for each in NUMBERS}
+    for each in OPTIONAL:
+        text = content.get(each, "-").strip()
+        numbers[each] = None if text in ("", "-") else _first(text)
     flags = SlabFlags(0)
     for each, flag in _FLAGS.items():
-        flags |= flag if int(content[each]) else SlabFlags(0)
-    return SlabRow(name, links_to, flags, content["ctor"].strip() not in ("", "-"), **numbers)
+        flags |= flag if _first(content.get(each, "0")) else SlabFlags(0)
+    on_cpus = _ON_CPUS.fullmatch(content.get("slabs_cpu_partial", "0").strip())
+    if on_cpus is None:
+        raise ValueError(f"slabs_cpu_partial is {content['slabs_cpu_partial']!r}, not 'objects(slabs)'")
+    ctor = content.get("ctor", "").strip().removeprefix("-")
+    return SlabRow(
+        name,
+        links_to,
+        flags,
+        ctor,
+        objects_cpu_partial=int(on_cpus[1]),
+        slabs_cpu_partial=int(on_cpus[2] or 0),
+        **numbers,  # type: ignore[arg-type]
+    )
+
+
+def _first(text: str) -> int:
+    first, *nodes = text.split() or [""]
+    if not (first.isascii() and first.isdigit()) or not all(node.startswith("N") for node in nodes):
+        raise ValueError(f"{text!r} is no number")
+    return int(first)
 
 
 def parse(text: str) -> tuple[SlabRow, ...]:
     """Return the rows of a recorded table. Raises FormatError, with the line, if it is damaged."""
     head, *lines = text.splitlines() or [""]
     columns = head.split("\t")
-    if not {"name", "links_to", *FILES} <= set(columns):
+    if not {"name", "links_to", *FILES} - {*OPTIONAL} <= set(columns):
         raise FormatError("slab_table.tsv", 1, head, "the names of the columns")
     rows = []
     for number, line in enumerate(lines, 2):
