@@ -82,7 +82,9 @@ class CompactionPicture(Picture):
         self._note = self.note(_LEFT, _TOP - 12, live=True)
         self.cells = self.live(Cells(INKS))
         self.scanners = [self.line([], [], ink.TEXT, 2, live=True, zorder=5) for _ in range(2)]
-        self._arrows = [self.text(_LEFT - 8, 0, arrow, 15, live=True, ha="right", va="center") for arrow in "▼▲"]
+        # Beside each other, so that they can still be told apart when the scanners meet.
+        sides = ((_LEFT - 24, "▼"), (_LEFT - 8, "▲"))
+        self._arrows = [self.text(x, 0, arrow, 15, live=True, ha="right", va="center") for x, arrow in sides]
         self.outlines = [self.line([], [], ink.ALERT, 2, live=True, zorder=6) for _ in range(2)]
         self._lines = [self.text(_TEXT, _TOP + 12 + 19 * i, "", 11.5, live=True, bold=i in (0, 3)) for i in range(14)]
         entries = [Entry(USED_INKS[kind], USED_INKS[kind].name) for kind in _KINDS]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cache
 
 import numpy as np
+from fragsamples import FRAGMENTATION_PICTURES
 
 from mmkit.data import recording
 from mmkit.data.lists import read_lists
@@ -171,6 +172,7 @@ PICTURES: dict[str, Callable[[], Picture]] = {
     "walk served": lambda: ZonelistPicture(SERVED),
     "walk refused": lambda: ZonelistPicture(REFUSED),
     "walk empty": lambda: ZonelistPicture(ZoneWalk(MODEL, "GFP_KERNEL", 0, ())),
+    **FRAGMENTATION_PICTURES,
 }  # fmt: skip
 
 

@@ -1,0 +1,260 @@
+"""The pictures of fragmentation and compaction show the states they were given."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+import numpy as np
+import pytest
+from fragsamples import SHARES, packets, rates, run, steps
+
+from mmkit.data import recording
+from mmkit.model import compacttrace
+from mmkit.model.buddy import BuddyAllocator
+from mmkit.model.fragmentation import measure, measure_all
+from mmkit.model.fragstate import Occupancy
+from mmkit.model.migratetype import MigrateType
+from mmkit.model.pageblock import INSIDE
+from mmkit.model.snapshot import MODEL
+from mmkit.view import compaction, history, ink, occupancy
+from mmkit.view.compaction import CompactionPicture
+from mmkit.view.fragmentation import FragmentationPicture
+from mmkit.view.history import HistoryPicture
+from mmkit.view.occupancy import OccupancyPicture
+from mmkit.view.successrate import SuccessRatePicture
+from mmkit.view.words import in_words
+
+
+def same_pixels(updated, fresh):
+    """An updated picture is a fresh one, to the pixel, and says the same."""
+    assert updated.png() == fresh.png()
+    assert updated.alt == fresh.alt
+
+
+# -- indices ----------------------------------------------------------------------------------------------------------
+
+
+def test_indices_are_written_order_by_order():
+    zone = measure((300, 20, 0, 0))
+    picture = FragmentationPicture([zone])
+    rows = [[label.text for label in labels] for labels in picture._rows[0]]
+    assert [row[0] for row in rows] == ["0", "1", "2", "3", *[""] * 7]
+    assert [row[1] for row in rows[:4]] == ["300 blocks", "20 blocks", "0 blocks", "0 blocks"]
+    assert [float(row[2]) for row in rows[:4]] == list(zone.unusable)
+    assert [row[3] for row in rows[:2]] == ["would not fail"] * 2
+    assert rows[2][3] == f"{zone.extfrag[2]:.3f}: in pieces"
+
+
+def test_bars_are_as_long_as_their_share_and_the_largest_block_is_marked():
+    picture = FragmentationPicture([measure((8, 0, 4, 0))])
+    wide = {one.name: box.right - box.left for box, one in zip(picture.boxes.boxes, picture.boxes.inks, strict=True)}
+    assert wide["largest"] == 2 * wide["free"]  # 16 pages of order 2, 8 of order 0
+    shares = [box.right - box.left for box, one in zip(picture.boxes.boxes, picture.boxes.inks, strict=True)
+              if one is ink.KEPT]  # fmt: skip
+    assert shares == pytest.approx([150 * 0.333, 150 * 0.333, 150])
+
+
+def test_alt_of_indices_says_what_fails_and_why():
+    words = FragmentationPicture([measure((300, 20, 0, 0))]).alt
+    assert "340 pages free" in words
+    assert "300, 20, 0, 0" in words
+    assert "half of it or more is of no use from order 1 on" in words
+    assert "requests of orders 2 to 3 would fail, with fragmentation index 0.732 and 0.865" in words
+    assert "nothing is free" in FragmentationPicture([measure((0, 0))]).alt
+
+
+def test_more_zones_than_there_is_room_for_are_counted():
+    zones = measure_all(recording("amd64-movablecore").buddyinfo) * 2
+    assert len(zones) > 4
+    assert f"And {len(zones) - 4} more zones" in FragmentationPicture(zones).alt
+    with pytest.raises(ValueError, match="no zone"):
+        FragmentationPicture([])
+
+
+def test_indices_updated():
+    zones = measure_all(recording("host-6.18").buddyinfo)
+    picture = FragmentationPicture([zones[0], zones[1]])
+    picture.update([zones[1], zones[2]])
+    same_pixels(picture, FragmentationPicture([zones[1], zones[2]]))
+
+
+# -- history ----------------------------------------------------------------------------------------------------------
+
+
+def test_every_moment_fills_its_column_from_bottom_to_top():
+    told = run(True).history
+    picture = HistoryPicture([told])
+    columns = Counter((round(box.left, 3), round(box.right, 3)) for box in picture.boxes.boxes)
+    assert len(columns) == len(told.moments)
+    for left, right in columns:
+        boxes = [box for box in picture.boxes.boxes if (round(box.left, 3), round(box.right, 3)) == (left, right)]
+        edges = sorted({round(y, 6) for box in boxes for y in (box.top, box.bottom)})
+        assert edges[-1] - edges[0] == pytest.approx(138)
+        assert sum(box.bottom - box.top for box in boxes) == pytest.approx(138)
+
+
+def test_shares_of_a_moment_add_up():
+    for moment in run(False).history.moments:
+        assert sum(history.shares_of(moment, 4096)) == pytest.approx(1)
+
+
+def test_alt_of_history_tells_how_it_ends():
+    both = [run(True).history, run(False).history]
+    words = HistoryPicture(both).alt
+    for told in both:
+        last = told.moments[-1]
+        assert f"{told.label}, after {last.step:,} steps: {last.used_pages / 4096:.0%} in use" in words
+        assert f"{last.mixed_blocks} pageblock" in words
+
+
+def test_history_updated_and_refused():
+    both = [run(True).history, run(False).history]
+    picture = HistoryPicture(both)
+    picture.update(both[::-1])
+    same_pixels(picture, HistoryPicture(both[::-1]))
+    with pytest.raises(ValueError, match="one or two histories"):
+        HistoryPicture([])
+
+
+# -- occupancy --------------------------------------------------------------------------------------------------------
+
+
+def test_pages_are_free_asked_for_or_wasted():
+    values = occupancy.cells_of(packets())
+    asked, wasted = values == 3 + MigrateType.MOVABLE, values == occupancy.WASTED
+    assert asked.sum() == 20 * 3  # 9,000 bytes are three pages
+    assert wasted.sum() == 20
+    assert (values == occupancy.FREE).sum() == 256 - 80
+    assert np.flatnonzero(wasted).tolist() == [pfn + 3 for pfn, _ in packets().requested]
+
+
+def test_alt_of_occupancy_has_both_kinds_of_fragmentation():
+    words = OccupancyPicture(packets()).alt
+    assert "20 blocks in use, 175.8 KiB asked for, 320 KiB given: 45% of it wasted inside blocks" in words
+    assert "176 pages free, the largest free block has 64 pages" in words
+
+
+def test_pages_in_use_by_what_is_not_told_are_shown_as_such():
+    buddy = BuddyAllocator(64, max_order=4, pageblock_order=3).snapshot()
+    unknown = Occupancy(MODEL, buddy.__replace__(free_lists=(((),) * 5,) * 5, allocated=b"\xff" * 64), ())
+    assert set(occupancy.cells_of(unknown)) == {occupancy.UNTOLD}
+    assert INSIDE not in unknown.buddy.allocated
+
+
+def test_occupancy_updated():
+    picture = OccupancyPicture(run(True).occupancy())
+    picture.update(run(False).occupancy())
+    same_pixels(picture, OccupancyPicture(run(False).occupancy()))
+
+
+# -- compaction -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", range(12))
+def test_the_map_shows_what_every_page_is(number):
+    snapshot, event = steps(64)[number]
+    values = CompactionPicture(snapshot, event).cells.values.ravel()[:64]
+    isolated = {pfn + i for pfn, order in snapshot.isolated for i in range(1 << order)}
+    room = {pfn + i for pfn, order in snapshot.targets for i in range(1 << order)}
+    assert set(np.flatnonzero(values == compaction.ISOLATED)) == isolated
+    assert set(np.flatnonzero(values == compaction.ROOM)) == room
+    free = {pfn + i for order, lists in enumerate(snapshot.buddy.free_lists)
+            for pfns in lists for pfn in pfns for i in range(1 << order)}  # fmt: skip
+    assert set(np.flatnonzero(values == compaction.FREE)) == free
+
+
+def test_scanners_stand_where_they_are_and_come_together():
+    distances = []
+    for snapshot, event in steps(64, 200):
+        picture = CompactionPicture(snapshot, event)
+        cell, columns = picture.cell, picture.columns
+        for line, pfn in zip(picture.scanners, (snapshot.migrate_pfn, snapshot.free_pfn), strict=True):
+            assert line.get_xdata()[1] == 40 + pfn % columns * cell
+        distances.append(picture._arrows[1].y - picture._arrows[0].y)
+    assert distances == sorted(distances, reverse=True)
+    assert distances[0] > distances[-1]
+
+
+def test_a_move_outlines_both_places():
+    moves = [(snapshot, event) for snapshot, event in steps(64) if isinstance(event, compacttrace.Migrate)]
+    assert moves
+    for snapshot, event in moves:
+        picture = CompactionPicture(snapshot, event)
+        found = [(min(line.get_xdata()), min(line.get_ydata())) for line in picture.outlines]
+        boxes = [picture._box(pfn, 1) for pfn in (event.pfn, event.new_pfn)]
+        assert found == [(box.left, box.top) for box in boxes]
+        assert f"0x{event.pfn:x} to 0x{event.new_pfn:x}" in [label.text for label in picture._lines]
+
+
+def test_alt_of_compaction_says_what_happens_and_where():
+    snapshot, event = steps(64, 200)[-1]
+    words = CompactionPicture(snapshot, event).alt
+    assert words.startswith("Compaction ends (complete): the scanners have met.")
+    assert f"{len(snapshot.moved)} pages moved" in words
+    assert f"{len(snapshot.failed)} could not be moved; over (complete)" in words
+    assert f"migrate scanner at page 0x{snapshot.migrate_pfn:x}" in words
+
+
+def test_compaction_updated():
+    picture = CompactionPicture(*steps(64)[1])
+    for step in steps(64)[2:8]:
+        picture.update(*step)
+    same_pixels(picture, CompactionPicture(*steps(64)[7]))
+
+
+def test_cells_are_told_apart_without_colour():
+    for inks in (compaction.INKS, occupancy.INKS):
+        looks = [(one.letter, one.hatch) for one in inks.values()]
+        assert len(set(looks)) == len(looks)
+
+
+EVENTS = {
+    compacttrace.MmCompactionBegin(0, 0x10, 0x38, 64, True): ["0x10", "0x38", "up", "down"],
+    compacttrace.MmCompactionIsolateMigratepages(0x10, 0x20, 16, 3): ["0x10 to 0x1f", "3 pages"],
+    compacttrace.MmCompactionIsolateFreepages(0x38, 0x40, 8, 1): ["0x38 to 0x3f", "1 page "],
+    compacttrace.Migrate(0x10, 0x38, 0): ["The page at 0x10 is moved to 0x38"],
+    compacttrace.Migrate(0x10, 0x38, 2): ["The 4 pages at 0x10 are moved to 0x38"],
+    compacttrace.MigrateFailed(0x11, 0, "pinned"): ["0x11 stays", "pinned"],
+    compacttrace.MmCompactionMigratepages(30, 2): ["30 were moved", "2 could not be"],
+    compacttrace.MmCompactionEnd(0, 1, 2, 3, True, "success"): ["success", "wanted size is free"],
+}
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
+def test_sentences_of_compaction(event):
+    sentence = in_words(event)
+    assert sentence.endswith(".")
+    for part in EVENTS[event]:
+        assert part in sentence
+
+
+# -- success rates ----------------------------------------------------------------------------------------------------
+
+
+def test_every_seed_has_its_mark_and_the_line_is_the_mean():
+    picture = rates()[0]
+    marks = [line for line in picture.axes.lines if line.get_linestyle() == "None" and len(line.get_xdata()) > 2]
+    assert [len(line.get_xdata()) for line in marks] == [len(SHARES) * 2] * 2
+    assert len({line.get_marker() for line in marks}) == 2
+    means = [line for line in picture.axes.lines if len(line.get_xdata()) == len(SHARES)]
+    for rate, line in zip(picture.rates, means, strict=True):
+        expected = [picture.chart.y(sum(seeds) / len(seeds)) for seeds in rate.rates]
+        assert line.get_ydata() == pytest.approx(expected)
+    assert len({line.get_linestyle() for line in means}) == 2
+
+
+def test_alt_of_rates_has_every_mean():
+    picture = rates()[0]
+    for rate in picture.rates:
+        for share, seeds in zip(rate.shares, rate.rates, strict=True):
+            assert f"{sum(seeds) / len(seeds):.0%} at {share:.0%}" in picture.alt
+    assert re.search(r"means of 2 seeds", picture.alt)
+
+
+def test_rates_that_do_not_go_together_are_refused():
+    one = rates()[0].rates[0]
+    with pytest.raises(ValueError, match="1 to 3 policies"):
+        SuccessRatePicture([])
+    with pytest.raises(ValueError, match="one order"):
+        SuccessRatePicture([one, one.__replace__(order=5)])
