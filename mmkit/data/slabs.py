@@ -33,7 +33,7 @@ def read_slabs(recording: str | Path, k: int) -> dict[str, CacheSnapshot]:
 
     >>> dentry = read_slabs("trace-slab-6.1", 0)["dentry"]
     >>> dentry.geometry.size, len(dentry.slabs), dentry.slabs[0].place
-    (192, 258, <Place.CPU: 0>)
+    (192, 699, <Place.CPU: 0>)
     """
     name = f"state{k}.slabs.tsv.gz"
     table = _rows_of(recording)

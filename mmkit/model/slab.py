@@ -78,7 +78,7 @@ class KmemCache(SlabLists):
         self.aliases = [name]
         self.live: dict[int, Slab] = {}
         """Every allocated object and its slab."""
-        self.debug = SlabDebug(self, word, kmalloc) if self.flags & DEBUG_FLAGS else None
+        self.debug = SlabDebug(self, word, kmalloc, kernel) if self.flags & DEBUG_FLAGS else None
 
     def __repr__(self) -> str:
         return f"<KmemCache {self.name}: {len(self.live)} objects in use, {len(self.slabs)} slabs>"
@@ -179,23 +179,32 @@ class KmemCache(SlabLists):
         """Say in words why ``address`` cannot be freed here."""
         if isinstance(address, bool) or not isinstance(address, int):
             return f"an object is freed by its address, not by {address!r}"
-        slab = self.slab_of(address)
+        slab, owner = self.slab_of(address), self.owner_of(address)
+        if slab is None and owner is not None:
+            return f"{address:#x} lies in a slab of cache {owner.name}, not of {self.name}"
         if slab is None:
             return f"{address:#x} is in no slab of cache {self.name}: it was never allocated from it"
-        step = address - slab.address - self.geometry.red_left_pad
-        index, inside = divmod(step, self.size)
-        if inside or not 0 <= index < slab.objects:
+        index, inside = divmod(address - slab.address - self.geometry.red_left_pad, self.size)
+        if 0 <= index < slab.objects and not inside:
+            return f"object {address:#x} of cache {self.name} is free already"
+        if 0 <= index < slab.objects and inside < self.object_size:
             start = slab.address + self.geometry.start_of(index)
             return (
-                f"{address:#x} is no object of cache {self.name}: it lies {inside} bytes behind the start of {start:#x}"
+                f"{address:#x} is no object of cache {self.name}: it lies {inside} bytes inside the one at {start:#x}"
             )
-        return f"object {address:#x} of cache {self.name} is free already"
+        return f"{address:#x} is no object of cache {self.name}: it lies between two, or at the end of the slab"
+
+    def owner_of(self, address: int) -> KmemCache | None:
+        """Return the cache in whose slab an address lies: this, or another one of its allocator; None if in none."""
+        return self.pages.get(self._pfn_of(address))
+
+    def _pfn_of(self, address: int) -> int:
+        arch = self.memory.arch
+        return address - arch.page_offset >> arch.page_shift
 
     def slab_of(self, address: int) -> Slab | None:
         """Return the slab that ``address`` lies in; None if it lies in none of this cache."""
-        size = self.geometry.page_size
-        some = next(iter(self.slabs.values()), None)
-        pfn = 0 if some is None else some.pfn + (address - some.address) // size
+        pfn = self._pfn_of(address)
         if self.pages.get(pfn) is not self:
             return None
         return next(self.slabs[first] for first in range(pfn, -1, -1) if first in self.slabs)

@@ -30,6 +30,8 @@ def check_cache(cache: KmemCache) -> None:
             raise _broken(cache, "every slab on a list is known", repr(slab))
         if (slab.place, slab.cpu) != (place, cpu):
             raise _broken(cache, "a slab knows the list that it is on", repr(slab))
+        if not slab.freelist and place is not Place.CPU:
+            raise _broken(cache, "a slab on a partial list has a free object", repr(slab))
     on_lists = {slab.pfn for slab, _, _ in listed}
     for slab in cache.slabs.values():
         if (slab.place is Place.FULL) != (slab.pfn not in on_lists):
@@ -68,15 +70,19 @@ def _check_objects(cache: KmemCache) -> None:
     for address, slab in cache.live.items():
         if owner[address] is not slab:
             raise _broken(cache, "an object in use knows its slab", f"{address:#x}")
-    for slab in cache.slabs.values():
-        if any(owner[address] is not slab for address in slab.freelist):
-            raise _broken(cache, "a slab's list holds its own objects", repr(slab))
+    lists = [(slab, slab.freelist) for slab in cache.slabs.values()]
+    lists += [(cpu.slab, cpu.freelist) for cpu in cache.cpus.values() if cpu.slab is not None]
+    for slab, addresses in lists:
+        if any(owner[address] is not slab for address in addresses):
+            raise _broken(cache, "a slab's list, and its CPU's, holds its own objects", repr(slab))
 
 
 def _check_pages(cache: KmemCache) -> None:
     for slab in cache.slabs.values():
         if not (slab.page.is_slab and slab.page.refcount == 1):
             raise _broken(cache, "the pages of a slab say so and are held once", repr(slab))
+        if any(cache.pages.get(pfn) is not cache for pfn in range(slab.pfn, slab.pfn + (1 << slab.order))):
+            raise _broken(cache, "every page of a slab knows its cache", repr(slab))
         if (
             slab.address % cache.geometry.page_size
             or slab.objects * cache.size > cache.geometry.page_size << slab.order
