@@ -77,13 +77,14 @@ def find_mergeable(
 ) -> SlabGeometry | None:
     """Return the first of ``caches`` (those that may merge) that serves a new cache as well; None if there is none.
 
-    Its size is at most a word larger, its alignment suits, and it is reclaimed and accounted in the same way.
+    Its objects take as many bytes, and it is reclaimed and accounted in the same way. The kernel would let it be less
+    than a word larger, and then asks whether its alignment suits: but all sizes are multiples of 8.
     """
     align = alignment(object_size, align, flags, word)
     size = align_up(align_up(object_size, word), align)
     for geometry in caches:
         same = flags & MERGE_SAME == geometry.flags & MERGE_SAME
-        if same and size <= geometry.size < size + word and geometry.size % align == 0:
+        if same and geometry.size == size:
             return geometry
     return None
 

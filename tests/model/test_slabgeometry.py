@@ -236,7 +236,7 @@ def test_debugging_keeps_caches_apart_unless_it_only_checks():
     assert unmergeable(geometry("x", 64, has_ctor=True))
 
 
-def test_a_cache_merges_into_one_that_is_a_word_larger_at_most_and_suits():
+def test_a_cache_merges_into_one_of_its_size_and_kind():
     known = [geometry("a", 64), geometry("b", 104), geometry("c", 64, flags=SlabFlags.ACCOUNT)]
     assert find_mergeable(57, 0, SlabFlags(0), known) is known[0]
     assert find_mergeable(56, 0, SlabFlags(0), known) is None
@@ -288,6 +288,12 @@ def test_the_free_pointer_goes_behind_what_must_survive_the_free():
 
 def test_more_cpus_want_more_objects():
     assert [slab_order(512, cpus) for cpus in (1, 2, 4, 8, 64)] == [0, 1, 1, 2, 2]
+
+
+def test_large_objects_rather_two_in_a_slab_than_little_waste():
+    """Since 6.7 up to half of a slab may be wasted before fewer objects are put into one; before, a quarter."""
+    assert [slab_order(12_000, 2, kernel) for kernel in ("6.18", "6.1")] == [3, 2]
+    assert [slab_order(20_000, 2, kernel) for kernel in ("6.18", "6.1")] == [3, 3]
 
 
 def test_a_slab_never_has_more_objects_than_fit_its_counter():
