@@ -106,9 +106,31 @@ GHOST = Ink("gone", "", PAPER, PAPER, text=MUTED, edge=LINE)
 TAG = Ink("tag", "", PAPER, PAPER, edge=TEXT)
 """Ground of a text beside what it names."""
 
+USED = Ink("in use", "o", "#a9a9a9", "#8b8b8b", "-", edge="#7d7d7d")
+"""In use, by whomever."""
+VACANT = Ink("free", "", "#f4f4f4", "#f4f4f4", edge=LINE)
+"""Free pages on a map that is about those in use."""
+WASTED = Ink("given, not asked for", "w", "#ffe58a", "#b58900", "x", edge="#b58900")
+"""The rest of a block of which less was asked for."""
+LARGEST = Ink("largest block", "", "#0072b2", "#004c78", "|", PAPER, edge="#004c78")
+WHY = Ink("why it fails", "", "#e6e0f8", "#8f7fd0", "\\", edge="#6a5fc0")
+"""The fragmentation index."""
+PIECES: tuple[Ink, ...] = (
+    Ink("in small pieces", "", "#fbd5b5", "#e08a4a", "/", edge="#d55e00"),
+    Ink("in middling pieces", "", "#f0e442", "#b9ad10", ".", edge="#8f8600"),
+    Ink("in large pieces", "", "#b9dcf2", "#7cc7ee", "\\", edge="#0072b2"),
+    Ink("in huge pieces", "", "#0072b2", "#0072b2", "", PAPER, edge="#004c78"),
+)
+"""Free memory by the size of its blocks."""
+TAKEN_OFF = Ink("taken off, to be moved", "m", "#000000", "#000000", "", PAPER)
+ROOM = Ink("room for them", "r", "#f0e442", "#b9ad10", ".", edge="#8f8600")
+MOVED = Ink("moved here", "n", "#7cc7ee", "#0072b2", "|", edge="#004c78")
+STUCK = Ink("could not be moved", "!", PAPER, "#a50f15", "x", edge="#a50f15")
+
 INKS: tuple[Ink, ...] = (
     *USE_INKS.values(), *FREE_INKS.values(), *OBJECT_INKS.values(), *ZONE_INKS.values(),
     CMA, UNTOLD, SET_BIT, CLEAR_BIT, FIELD, WATER, KEPT,
+    USED, VACANT, WASTED, LARGEST, WHY, *PIECES, TAKEN_OFF, ROOM, MOVED, STUCK,
     RULE, GHOST, TAG, MARK,
 )  # fmt: skip
 """All of them: what the palette of the PNG files is made for."""

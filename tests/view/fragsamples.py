@@ -69,6 +69,8 @@ FRAGMENTATION_PICTURES: dict[str, Callable[[], Picture]] = {
     **{f"indices {name}": lambda name=name: FragmentationPicture(measure_all(recording(name).buddyinfo))
        for name in ("amd64-4g", "host-6.18", "i386-pae-6g", "amd64-numa2", "amd64-movablecore")},
     "indices fails": lambda: FragmentationPicture([measure((300, 20, 0, 0)), measure((3, 0, 0)), measure((0, 0, 0))]),
+    "indices of workloads": lambda: FragmentationPicture([measure(run(g).buddy.snapshot()) for g in (True, False)]),
+    "indices many": lambda: FragmentationPicture([measure((10**k, 5, k), name=f"Zone{k}", node=k) for k in range(14)]),
     "history two": lambda: HistoryPicture([run(True).history, run(False).history]),
     "history one": lambda: HistoryPicture([run(False).history]),
     "occupancy packets": lambda: OccupancyPicture(packets()),

@@ -19,7 +19,7 @@ from mmkit.model.pageblock import INSIDE
 from mmkit.model.snapshot import MODEL
 from mmkit.view import compaction, history, ink, occupancy
 from mmkit.view.compaction import CompactionPicture
-from mmkit.view.fragmentation import FragmentationPicture
+from mmkit.view.fragmentation import MOST, FragmentationPicture, alt_fragmentation
 from mmkit.view.history import HistoryPicture
 from mmkit.view.occupancy import OccupancyPicture
 from mmkit.view.successrate import SuccessRatePicture
@@ -34,49 +34,100 @@ def same_pixels(updated, fresh):
 
 # -- indices ----------------------------------------------------------------------------------------------------------
 
+HOST = measure_all(recording("host-6.18").buddyinfo)
 
-def test_indices_are_written_order_by_order():
-    zone = measure((300, 20, 0, 0))
+
+def lengths(picture, *looks):
+    """Lengths of the bars of some inks, from the top."""
+    bars = zip(picture.bars.boxes, picture.bars.inks, strict=True)
+    return [box.right - box.left for box, one in bars if one in looks]
+
+
+@pytest.mark.parametrize("zone", HOST, ids=lambda one: one.zone)
+def test_each_row_of_indices_tells_its_order(zone):
+    (rows,) = FragmentationPicture([zone]).rows
+    for order, row in enumerate(rows):
+        name, size, blocks, unusable, why = (label.text for label in row)
+        assert (name, size) == (str(order), ["4 KiB", "8 KiB", "16 KiB", "32 KiB", "64 KiB", "128 KiB", "256 KiB",
+                                             "512 KiB", "1 MiB", "2 MiB", "4 MiB"][order])  # fmt: skip
+        assert blocks.split()[0] == f"{zone.counts[order]:,}"
+        assert float(unusable) == zone.unusable[order]
+        assert why == "would not fail"
+
+
+def test_bars_of_free_pages_are_to_scale():
+    found = lengths(FragmentationPicture([measure((8, 0, 4, 1))]), ink.WATER, ink.LARGEST)
+    assert [length / found[0] for length in found] == pytest.approx([1, 2, 1])
+
+
+def test_only_the_largest_block_is_marked():
+    picture = FragmentationPicture([measure((8, 0, 4, 0)), measure((0, 1, 0, 0)), measure((0, 0, 0, 0))])
+    assert [one for one in picture.bars.inks if one in (ink.WATER, ink.LARGEST)] == [
+        ink.WATER,
+        ink.LARGEST,
+        ink.LARGEST,
+    ]
+    assert [title.text.split(": ", 1)[1] for title in picture.titles] == [
+        "96 KiB free; the largest block is of order 2, 16 KiB", "8 KiB free; the largest block is of order 1, 8 KiB",
+        "nothing free",
+    ]  # fmt: skip
+
+
+def test_both_indices_are_on_one_scale():
+    zone = measure((300, 0, 0))
     picture = FragmentationPicture([zone])
-    rows = [[label.text for label in labels] for labels in picture._rows[0]]
-    assert [row[0] for row in rows] == ["0", "1", "2", "3", *[""] * 7]
-    assert [row[1] for row in rows[:4]] == ["300 blocks", "20 blocks", "0 blocks", "0 blocks"]
-    assert [float(row[2]) for row in rows[:4]] == list(zone.unusable)
-    assert [row[3] for row in rows[:2]] == ["would not fail"] * 2
-    assert rows[2][3] == f"{zone.extfrag[2]:.3f}: in pieces"
+    whole = lengths(picture, ink.KEPT)[-1]  # index 1
+    assert lengths(picture, ink.KEPT) == pytest.approx([whole * share for share in zone.unusable[1:]])
+    assert lengths(picture, ink.WHY) == pytest.approx([whole * index for index in zone.extfrag[1:]])
 
 
-def test_bars_are_as_long_as_their_share_and_the_largest_block_is_marked():
-    picture = FragmentationPicture([measure((8, 0, 4, 0))])
-    wide = {one.name: box.right - box.left for box, one in zip(picture.boxes.boxes, picture.boxes.inks, strict=True)}
-    assert wide["largest"] == 2 * wide["free"]  # 16 pages of order 2, 8 of order 0
-    shares = [box.right - box.left for box, one in zip(picture.boxes.boxes, picture.boxes.inks, strict=True)
-              if one is ink.KEPT]  # fmt: skip
-    assert shares == pytest.approx([150 * 0.333, 150 * 0.333, 150])
+def test_why_a_request_fails_is_said_beside_the_index():
+    (few,), (many,) = (FragmentationPicture([measure((n, 0, 0))]).rows for n in (3, 300))
+    assert [row[-1].text for row in few] == ["would not fail", "0.167: too little", "0.417: too little"]
+    assert [row[-1].text for row in many] == ["would not fail", "0.497: too little", "0.747: in pieces"]
 
 
-def test_alt_of_indices_says_what_fails_and_why():
-    words = FragmentationPicture([measure((300, 20, 0, 0))]).alt
-    assert "340 pages free" in words
-    assert "300, 20, 0, 0" in words
-    assert "half of it or more is of no use from order 1 on" in words
-    assert "requests of orders 2 to 3 would fail, with fragmentation index 0.732 and 0.865" in words
-    assert "nothing is free" in FragmentationPicture([measure((0, 0))]).alt
+def test_memories_have_the_names_of_their_sources():
+    measures = [measure(run(grouping).buddy.snapshot()) for grouping in (True, False)]
+    picture = FragmentationPicture(measures)
+    assert [title.text.split(":")[0] for title in picture.titles] == [
+        "Workload 3, grouped by mobility", "Workload 3, not grouped",
+    ]  # fmt: skip
+    assert "model" in [text for text, _ in picture.texts]
+    assert picture.alt.endswith("(model)")
 
 
-def test_more_zones_than_there_is_room_for_are_counted():
-    zones = measure_all(recording("amd64-movablecore").buddyinfo) * 2
-    assert len(zones) > 4
-    assert f"And {len(zones) - 4} more zones" in FragmentationPicture(zones).alt
-    with pytest.raises(ValueError, match="no zone"):
-        FragmentationPicture([])
+def test_alt_of_indices_tells_all():
+    assert alt_fragmentation([measure((8, 4, 0, 1, 0), name="Normal", node=1)]) == (
+        "Zone Normal of node 1: 24 pages free, in blocks of order 0 to 4: 8, 4, 0, 1, 0; "
+        "share of no use to a request of that order: 0, 0.333, 0.666, 0.666, 1; "
+        "a request of order 4 would fail, fragmentation index 0.808. (model)"
+    )
+    assert "requests of order 1 to 2 would fail, fragmentation index 0.167 to 0.417." in alt_fragmentation(
+        [measure((3, 0, 0))]
+    )
+    assert alt_fragmentation([measure((0, 0))]) == "Free memory: nothing is free. (model)"
+    assert "no request would fail" in alt_fragmentation(HOST)
 
 
 def test_indices_updated():
-    zones = measure_all(recording("host-6.18").buddyinfo)
-    picture = FragmentationPicture([zones[0], zones[1]])
-    picture.update([zones[1], zones[2]])
-    same_pixels(picture, FragmentationPicture([zones[1], zones[2]]))
+    after = [measure(run(grouping).buddy.snapshot()) for grouping in (True, False)]
+    picture = FragmentationPicture(after[::-1])
+    picture.png()
+    picture.update(after)
+    same_pixels(picture, FragmentationPicture(after))
+    with pytest.raises(ValueError, match="2 zones with 11 orders"):
+        picture.update(after[:1])
+    with pytest.raises(ValueError, match="2 zones with 11 orders"):
+        picture.update([measure((1,) * 12)] * 2)
+
+
+def test_what_is_left_out_is_said():
+    many = [measure((1,), name=f"Z{k}") for k in range(MOST + 2)]
+    assert "2 more zones, not shown" in [text for text, _ in FragmentationPicture(many).texts]
+    assert "And 2 more zones." in alt_fragmentation(many)
+    with pytest.raises(ValueError, match="no zone"):
+        FragmentationPicture([])
 
 
 # -- history ----------------------------------------------------------------------------------------------------------
