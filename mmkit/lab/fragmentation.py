@@ -15,12 +15,14 @@ from mmkit.model.compaction import Compaction
 from mmkit.view.compaction import CompactionPicture
 from mmkit.view.fragmentation import FragmentationPicture
 from mmkit.view.history import HistoryPicture
+from mmkit.view.indexhistory import IndexHistory
 from mmkit.view.occupancy import OccupancyPicture
 from mmkit.view.picture import Picture
 
 PICTURES = {
     "free memory over time": "history",
-    "how fragmented, order by order": "measures",
+    "useless memory, order by order": "indices",
+    "how fragmented it is now": "measures",
     "memory, page by page": "memory",
     "compaction": "compaction",
 }
@@ -106,6 +108,8 @@ class FragmentationLab(Lab):
         state, which = entry.snapshot, self.memory_menu.value
         compaction = state.compactions[which]
         kind = self.picture_menu.value
+        if kind == "indices":
+            return self._updated(kind, IndexHistory, state.histories)
         if kind == "measures":
             return self._updated(kind, FragmentationPicture, state.measures)
         if kind == "compaction" and compaction is not None:

@@ -127,7 +127,7 @@ def test_every_picture(lab, checks):
             lab.memory_menu.label, lab.picture_menu.label = memory, picture
             checks.consistent(lab)
             seen.add(lab.alt)
-    assert len(seen) == 5  # history and measures show both memories; a memory not compacted shows its pages
+    assert len(seen) == 6  # history, indices and measures show both memories; a memory not compacted shows its pages
 
 
 def test_a_bench_goes_on_from_its_state():
