@@ -288,6 +288,26 @@ class KmemCache(SlabLists):
         """Return the whole state."""
         return freeze_cache(self)
 
+    @classmethod
+    def from_snapshot(
+        cls, snapshot: CacheSnapshot, *, memory: PhysicalMemory, seed: int | None = None, trace: Trace | None = None
+    ) -> KmemCache:
+        """Return a cache that goes on as the one the snapshot was taken of; ``memory`` is that of the same moment.
+
+        New slabs follow ``seed`` from its beginning. Raises ValueError for a cache that is debugged (a snapshot does
+        not have its bytes), or if ``memory`` has no slabs there.
+        """
+        geometry = snapshot.geometry
+        if geometry.flags & DEBUG_FLAGS:
+            raise ValueError(f"cache {geometry.name} is debugged: its snapshot lacks the bytes to go on from")
+        cache = cls.__new__(cls)
+        SlabLists.__init__(cache, geometry, memory, snapshot.nr_cpus, None, seed, trace)
+        cache.object_size, cache.flags, cache.source = geometry.object_size, geometry.flags, snapshot.source
+        cache.aliases, cache.live = [geometry.name, *snapshot.aliases], {}
+        for state in snapshot.slabs:
+            cache.live.update(cache.restore(state))
+        return cache
+
     def check(self) -> None:
         """Raise InvariantError, naming the rule, unless lists, slabs and pages agree with each other."""
         check_cache(self)

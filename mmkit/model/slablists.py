@@ -18,7 +18,7 @@ from mmkit.model.memory import PhysicalMemory
 from mmkit.model.page import Page
 from mmkit.model.pageflags import PageType
 from mmkit.model.slabgeometry import get_order
-from mmkit.model.slabstate import Place, SlabFlags, SlabGeometry
+from mmkit.model.slabstate import ObjectState, Place, SlabFlags, SlabGeometry, SlabSnapshot
 from mmkit.model.slabtrace import SlabDiscard, SlabMove, SlabNew
 from mmkit.model.trace import Trace
 
@@ -173,9 +173,7 @@ class SlabLists:
         assert address is not None  # slabs never come from high memory
         slab = Slab(page, order, (self.geometry.page_size << order) // self.geometry.size, address)
         slab.freelist = [address + self.geometry.start_of(i) for i in reversed(self._order_of(slab))]
-        self.slabs[slab.pfn] = slab
-        for pfn in range(slab.pfn, slab.pfn + (1 << order)):
-            self.pages[pfn] = self  # type: ignore[assignment]
+        self._known(slab)
         for object_address in reversed(slab.freelist) if self.ctor else ():
             self.ctor(object_address)  # type: ignore[misc]
         if self.debug is not None:
@@ -199,6 +197,35 @@ class SlabLists:
     def _page_cpu(self, cpu: int) -> int:
         """Whose lists of free pages a CPU uses: its own, if memory knows of so many CPUs."""
         return cpu if cpu < self.memory.settings.nr_cpus else 0
+
+    def restore(self, state: SlabSnapshot) -> dict[int, Slab]:
+        """Make the slab of a snapshot, on its list, behind those made before; return its objects in use.
+
+        Raises ValueError if the pages there are no slab.
+        """
+        page, geometry = self.memory.mem_map[state.pfn], self.geometry
+        if not page.is_slab or page.virtual != state.address:
+            raise ValueError(f"page {state.pfn} of the memory is no slab: take the snapshots of both at one moment")
+        whole = len(state.objects) == geometry.objs_per_slab
+        order = geometry.order if whole else get_order(geometry.size, geometry.page_size)
+        slab = self._known(Slab(page, order, len(state.objects), state.address))
+        slab.place, slab.cpu = state.place, state.cpu
+        addresses = [state.address + geometry.start_of(index) for index in range(slab.objects)]
+        slab.freelist = [addresses[index] for index in reversed(state.freelist)]
+        if state.place is CPU and state.cpu is not None:
+            mine = self.cpus[state.cpu]
+            mine.slab, mine.freelist = slab, [addresses[index] for index in reversed(state.cpu_freelist)]
+        elif state.place is CPU_PARTIAL and state.cpu is not None:
+            self.cpus[state.cpu].partial.append(slab)
+        elif state.place is NODE:
+            self.partial[slab] = None
+        return {addresses[i]: slab for i, each in enumerate(state.objects) if each == ObjectState.ALLOCATED}
+
+    def _known(self, slab: Slab) -> Slab:
+        self.slabs[slab.pfn] = slab
+        for pfn in range(slab.pfn, slab.pfn + (1 << slab.order)):
+            self.pages[pfn] = self  # type: ignore[assignment]
+        return slab
 
     def _order_of(self, slab: Slab) -> list[int]:
         """In which order the objects of a new slab are to be handed out."""
