@@ -135,14 +135,14 @@ class Lab(widgets.VBox):
         """Draw the entry that the timeline is at, say what it is, and let the bar follow."""
         entry = self.timeline.current
         self.draw(entry)
-        self.image.value = self.picture_in_bands()
+        self.image.value = self.picture_html()
         self.bar.follow(self.timeline.index, len(self.timeline) - 1)
         self.say(self.where() + more)
 
     def redraw(self) -> None:
         """Draw the step shown once more, since the way to look at it has changed."""
         self.draw(self.timeline.current)
-        self.image.value = self.picture_in_bands()
+        self.image.value = self.picture_html()
 
     def where(self) -> str:
         """Return in words which step is shown."""
@@ -228,10 +228,6 @@ class Lab(widgets.VBox):
     def picture_html(self) -> str:
         """Return all pictures as ``<img>`` elements, one below the other."""
         return "".join(picture.html() for picture in self.pictures)
-
-    def picture_in_bands(self) -> str:
-        """Return all pictures, one below the other, as they change in a page: quickly."""
-        return "".join(picture.html_in_bands() for picture in self.pictures)
 
     def flipbook(self) -> Flipbook:
         """Return the whole timeline as ready pictures, for a page in which no kernel runs."""

@@ -59,7 +59,7 @@ class MachineLab(Lab):
     def _draw_lists(self) -> None:
         if self._lists is not None and self.zone_menu.value:
             self._lists.update(self.timeline.current.snapshot.memory, *self._zone())
-            self.image.value = self.picture_in_bands()
+            self.image.value = self.picture_html()
 
     def restore(self, snapshot: Reading) -> Reader:
         """Return a reader that remembers ``snapshot``."""

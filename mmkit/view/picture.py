@@ -22,7 +22,7 @@ from mmkit.model.snapshot import Source
 from mmkit.view import ink
 from mmkit.view.artist import DPI, Box, Label, text_width
 from mmkit.view.cells import Letters
-from mmkit.view.png import BAND_ROWS, FAST, PngWriter
+from mmkit.view.png import PngWriter
 
 WIDTH = 900
 MARGIN = 12
@@ -46,7 +46,7 @@ class Picture:
         self.alt = ""
         self._live: list[Artist] = []
         self._background: Any = None
-        self._writer, self._band_writer = PngWriter(), PngWriter(FAST)
+        self._writer = PngWriter()
         self._png: bytes | None = None
 
     def fixed(self, artist: AnyArtist) -> AnyArtist:
@@ -139,25 +139,10 @@ class Picture:
 
     def html(self) -> str:
         """Return the picture as an ``<img>`` with its alt text, for a notebook or an ``HTML`` widget."""
-        return self._img(self.png(), self.alt, self.height)
-
-    def html_in_bands(self) -> str:
-        """Return the picture as one image made of several: when it changes, a browser decodes only what changed.
-
-        For a widget that often changes; where the picture stays, one image can be copied and saved.
-        """
-        tall = BAND_ROWS / self.ratio
-        parts = [
-            self._img(data, "", min(tall, self.height - number * tall), "display:block;")
-            for number, data in enumerate(self._band_writer.bands(self.pixels()))
-        ]
+        data = base64.b64encode(self.png()).decode("ascii")
         alt = html.escape(self.alt, quote=True)
-        return f'<div role="img" aria-label="{alt}" style="max-width:{self.width:g}px">{"".join(parts)}</div>'
-
-    def _img(self, png: bytes, alt: str, height: float, style: str = "") -> str:
-        data, alt = base64.b64encode(png).decode("ascii"), html.escape(alt, quote=True)
         # Its height is known before it is decoded, and it is decoded before it is painted: nothing jumps or blinks.
-        look = f'width="{self.width:g}" height="{height:g}" decoding="sync" style="{style}max-width:100%;height:auto"'
+        look = f'width="{self.width:g}" height="{self.height:g}" decoding="sync" style="max-width:100%;height:auto"'
         return f'<img alt="{alt}" {look} src="data:image/png;base64,{data}">'
 
     def save(self, path: str | Path) -> Path:

@@ -1,8 +1,8 @@
 """PNG files of drawn pictures: one fixed palette, and strips that are kept while they do not change.
 
 The palette is fixed, so equal pictures are equal bytes. Each strip of rows is deflated by itself (a stream may be
-cut at a full flush), so a picture in which little moved costs little to encode. Strips are put together to one file,
-or to one for each band of strips: a browser decodes again only the bands that changed.
+cut at a full flush), and only the columns that changed are looked up in the palette, so a picture in which little
+moved costs little to encode.
 """
 
 from __future__ import annotations
@@ -18,11 +18,8 @@ from numpy.typing import NDArray
 
 from mmkit.view import ink
 
-SMALL, FAST = 5, 3
-"""Levels to deflate at: for files that are kept, and for pictures that are soon replaced, a third larger."""
+_LEVEL = 5
 _STRIP_ROWS = 24
-BAND_ROWS = 10 * _STRIP_ROWS
-"""Rows of pixels in a band, but for the last one, which has what is left."""
 _RAMP = (0.25, 0.5, 0.75)
 
 
@@ -102,8 +99,7 @@ class Strip(NamedTuple):
 class PngWriter:
     """Encodes the successive states of one picture, deflating only the strips that changed."""
 
-    def __init__(self, level: int = SMALL) -> None:
-        self._level = level
+    def __init__(self) -> None:
         self._seen = np.zeros((0, 0), dtype=np.uint32)
         self._rows = np.zeros((0, 0), dtype=np.uint8)
         self._strips: list[Strip] = []
@@ -112,15 +108,6 @@ class PngWriter:
         """Return the PNG file of an opaque picture, uint8 of shape (rows, columns, 4)."""
         self._take(rgba)
         return _file(rgba.shape[1], self._strips)
-
-    def bands(self, rgba: NDArray[np.uint8]) -> list[bytes]:
-        """Return PNG files of BAND_ROWS rows each, from the top; where nothing changed, the same file as before."""
-        self._take(rgba)
-        per_band = BAND_ROWS // _STRIP_ROWS
-        return [
-            _file(rgba.shape[1], self._strips[first : first + per_band])
-            for first in range(0, len(self._strips), per_band)
-        ]
 
     def _take(self, rgba: NDArray[np.uint8]) -> None:
         """Deflate the strips that are not as they were."""
@@ -149,7 +136,7 @@ class PngWriter:
         self._rows[rows, left + 1 : right + 1] = to_indices(part)
 
     def _deflate(self, strip: slice) -> Strip:
-        rows, packer = self._rows[strip], zlib.compressobj(self._level, zlib.DEFLATED, -15)
+        rows, packer = self._rows[strip], zlib.compressobj(_LEVEL, zlib.DEFLATED, -15)
         return Strip(packer.compress(rows) + packer.flush(zlib.Z_FULL_FLUSH), zlib.adler32(rows), rows.size)
 
 

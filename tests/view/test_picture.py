@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import base64
-import io
 import re
 from collections.abc import Callable
-from html import unescape
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 from viewsamples import (
     LADDER,
     MERGE,
@@ -90,26 +86,6 @@ def test_it_shows_itself_as_an_image_with_its_alt_text() -> None:
     assert found
     assert found[1] == "pages &lt; 4 &amp; &quot;free&quot;"
     assert base64.b64decode(found[2]) == picture.png()
-
-
-def test_bands_make_one_image_of_the_same_pixels_with_the_same_words() -> None:
-    picture = FreeLists(TOY)
-    found = re.fullmatch(
-        r'<div role="img" aria-label="(.*?)" style="max-width:900px">(.*)</div>', picture.html_in_bands()
-    )
-    assert found
-    assert unescape(found[1]) == picture.alt
-    form = r'<img alt="" width="900" height="([0-9.]+)" [^>]*? src="data:image/png;base64,([^"]*)">'
-    bands = re.findall(form, found[2])
-    assert len(bands) > 1
-    pixels = [pixels_of(base64.b64decode(data)) for _, data in bands]
-    assert [float(height) * picture.ratio for height, _ in bands] == [len(each) for each in pixels]
-    assert (np.concatenate(pixels) == pixels_of(picture.png())).all()
-
-
-def pixels_of(data: bytes) -> np.ndarray:
-    """RGB pixels of a PNG file."""
-    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
 
 
 def test_it_is_drawn_at_two_device_pixels_for_one() -> None:

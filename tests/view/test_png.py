@@ -5,13 +5,12 @@ from __future__ import annotations
 import io
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from mmkit.view import ink
-from mmkit.view.png import BAND_ROWS, FAST, PngWriter, palette, rgb
+from mmkit.view.png import PngWriter, palette, rgb
 
 
 def opaque(colours: np.ndarray) -> np.ndarray:
@@ -60,20 +59,3 @@ def test_another_size_starts_anew() -> None:
     writer = PngWriter()
     writer.encode(np.full((50, 60, 4), 255, np.uint8))
     assert decoded(writer.encode(np.full((41, 7, 4), 255, np.uint8))).shape == (41, 7, 3)
-
-
-@pytest.mark.parametrize("rows", [1, BAND_ROWS - 1, BAND_ROWS, 2 * BAND_ROWS + 25])
-def test_bands_one_below_the_other_are_the_picture(rows: int) -> None:
-    picture = opaque(palette()[np.random.default_rng(rows).integers(0, len(palette()), (rows, 7))])
-    bands = [decoded(data) for data in PngWriter(FAST).bands(picture)]
-    assert [len(band) for band in bands[:-1]] == [BAND_ROWS] * (len(bands) - 1)
-    assert (np.concatenate(bands) == decoded(PngWriter().encode(picture))).all()
-
-
-def test_only_bands_that_changed_change() -> None:
-    writer, picture = PngWriter(FAST), np.full((3 * BAND_ROWS, 9, 4), 255, np.uint8)
-    before = writer.bands(picture)
-    picture[BAND_ROWS, 4, :3] = rgb(ink.TEXT)
-    after = writer.bands(picture)
-    assert [one == other for one, other in zip(before, after, strict=True)] == [True, False, True]
-    assert after == PngWriter(FAST).bands(picture)
