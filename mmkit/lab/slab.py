@@ -10,7 +10,7 @@ import ipywidgets as widgets
 
 from mmkit.lab.bar import Number, button, row
 from mmkit.lab.base import Lab, handler
-from mmkit.lab.slabbench import CRIMES, MOST_OBJECTS, Plan, SlabBench, SlabState
+from mmkit.lab.slabbench import CRIMES, DEBUG, MOST_OBJECTS, Plan, SlabBench, SlabState
 from mmkit.lab.timeline import Entry
 from mmkit.model.slabstate import CacheSnapshot
 from mmkit.view.picture import Picture
@@ -26,21 +26,23 @@ PICTURES = {
     "one object, byte by byte": "object",
 }
 ALIGNMENTS = {"none": 0, "cache line (64)": 64, "256": 256, "page (4096)": 4096}
+DEBUG_NAMES = {"F": "checks", "Z": "red zones", "P": "poison", "U": "last user"}
 _LISTED = 300
 
 
 class SlabLab(Lab):
     """One slab cache, on a machine of 256 MiB.
 
-    ``object_size`` and ``align`` are in bytes; ``debug`` switches on all that slub_debug offers; ``random_order`` hands
+    ``object_size`` and ``align`` are in bytes; ``debug`` is True for all that slub_debug
+    offers, or some of its letters: "FZ"; ``random_order`` hands
     out the objects of a new slab in an order that looks random, as Linux does.
     """
 
     def __init__(
-        self, object_size: int = 192, *, align: int = 0, nr_cpus: int = 1, debug: bool = False,
+        self, object_size: int = 192, *, align: int = 0, nr_cpus: int = 1, debug: bool | str = False,
         random_order: bool = False,
     ) -> None:  # fmt: skip
-        plan = Plan(object_size, align, nr_cpus, debug, random_order)
+        plan = Plan(object_size, align, nr_cpus, letters_of(debug), random_order)
         self._make_controls(plan)
         super().__init__(self._rows(), ())
         self._following = False
@@ -58,9 +60,12 @@ class SlabLab(Lab):
         self.cpus_box = widgets.BoundedIntText(
             plan.nr_cpus, min=1, max=64, description="CPUs", layout=widgets.Layout(width="7em"), **look
         )
-        self.debug_toggle = widgets.Checkbox(
-            plan.debug, description="debugging", indent=False, layout=widgets.Layout(width="7em")
-        )
+        self.debug_toggles = {
+            letter: widgets.Checkbox(
+                letter in plan.debug, description=f"{name} ({letter})", indent=False, layout=widgets.Layout(width="9em")
+            )
+            for letter, name in DEBUG_NAMES.items()
+        }
         self.random_toggle = widgets.Checkbox(
             plan.random_order, description="random order", indent=False, layout=widgets.Layout(width="9em")
         )
@@ -87,7 +92,8 @@ class SlabLab(Lab):
 
     def _rows(self) -> tuple[widgets.Widget, ...]:
         return (
-            row(self.size_number, self.align_menu, self.cpus_box, self.debug_toggle, self.random_toggle),
+            row(self.size_number, self.align_menu, self.cpus_box, self.random_toggle),
+            row(widgets.Label("Debugging:"), *self.debug_toggles.values()),
             row(self.count_box, self.cpu_box, self.alloc_button, self.free_random_button, self.shrink_button),
             row(self.object_menu, self.free_button, self.crime_menu, self.commit_button, self.validate_button),
             row(self.picture_menu),
@@ -97,11 +103,17 @@ class SlabLab(Lab):
     def _connect(self) -> None:
         controls = {
             "object_size": self.size_number.box, "align": self.align_menu, "nr_cpus": self.cpus_box,
-            "debug": self.debug_toggle, "random_order": self.random_toggle,
+            "random_order": self.random_toggle,
         }  # fmt: skip
         for name, control in controls.items():
             control.observe(partial(self._changed, name), "value")
+        for toggle in self.debug_toggles.values():
+            toggle.observe(self._debug_changed, "value")
         self.picture_menu.observe(lambda _: self.redraw(), "value")
+
+    def _debug_changed(self, change: Any) -> None:
+        if not self._following:
+            self.build(debug="".join(letter for letter, toggle in self.debug_toggles.items() if toggle.value))
 
     def _changed(self, name: str, change: Any) -> None:
         if not self._following:
@@ -155,7 +167,9 @@ class SlabLab(Lab):
         if plan.align not in ALIGNMENTS.values():
             self.align_menu.options = {**ALIGNMENTS, str(plan.align): plan.align}
         self.align_menu.value = plan.align
-        self.debug_toggle.value, self.random_toggle.value = plan.debug, plan.random_order
+        for letter, toggle in self.debug_toggles.items():
+            toggle.value = letter in plan.debug
+        self.random_toggle.value = plan.random_order
         self.cpu_box.max = plan.nr_cpus - 1
         self._following = False
 
@@ -166,13 +180,13 @@ class SlabLab(Lab):
         object_size: int | None = None,
         align: int | None = None,
         nr_cpus: int | None = None,
-        debug: bool | None = None,
+        debug: bool | str | None = None,
         random_order: bool | None = None,
     ) -> None:
         """Begin anew with another cache; what is not given stays."""
         given = {
-            "object_size": object_size, "align": align, "nr_cpus": nr_cpus, "debug": debug,
-            "random_order": random_order,
+            "object_size": object_size, "align": align, "nr_cpus": nr_cpus, "random_order": random_order,
+            "debug": debug,
         }  # fmt: skip
         self._build({name: value for name, value in given.items() if value is not None})
         # After a refusal, too, the controls show the cache that is there.
@@ -181,6 +195,8 @@ class SlabLab(Lab):
     @handler
     def _build(self, changes: dict[str, Any]) -> None:
         old: Plan = self.timeline.current.snapshot.plan
+        if "debug" in changes:
+            changes["debug"] = letters_of(changes["debug"])
         plan = Plan(**{name: getattr(old, name) for name in Plan.record_fields} | changes)
 
         def do(bench: SlabBench) -> str:
@@ -229,6 +245,14 @@ class SlabLab(Lab):
     def validate(self) -> None:
         """Look at every object for damage."""
         self.act("validate", lambda bench: bench.validate(), told=str)
+
+
+def letters_of(debug: bool | str) -> str:
+    """Return the letters of what is to be switched on, all for True. Raises ValueError for others than those."""
+    given = "".join(DEBUG) if debug is True else debug or ""
+    if set(given.upper()) - set(DEBUG):
+        raise ValueError(f"debugging is switched on by the letters {', '.join(DEBUG)}, not {debug!r}")
+    return "".join(letter for letter in DEBUG if letter in given.upper())
 
 
 def _sizes(cache: CacheSnapshot) -> str:

@@ -15,6 +15,10 @@ MOST_OBJECTS = 20_000
 """How many objects one request of the lab takes at most."""
 STEPS = 8
 """Up to so many objects at a time, each step is told; more are one step."""
+DEBUG = {
+    "F": SlabFlags.CONSISTENCY_CHECKS, "Z": SlabFlags.RED_ZONE, "P": SlabFlags.POISON, "U": SlabFlags.STORE_USER,
+}  # fmt: skip
+"""What can be switched on, by its letter on the kernel's command line (``slub_debug=FZPU``)."""
 CRIMES = ("overrun", "underrun", "use after free", "double free", "wrong pointer")
 
 
@@ -24,20 +28,23 @@ class Plan(Record):
     object_size: int = 192
     align: int = 0
     nr_cpus: int = 1
-    debug: bool = False
-    """Red zones, poison, checks and last users, all of them."""
+    debug: str = ""
+    """Letters of DEBUG, in this order."""
     random_order: bool = False
 
     @property
     def flags(self) -> SlabFlags:
         """Its flags."""
-        debugging = SlabFlags.CONSISTENCY_CHECKS | SlabFlags.RED_ZONE | SlabFlags.POISON | SlabFlags.STORE_USER
-        return debugging if self.debug else SlabFlags(0)
+        flags = SlabFlags(0)
+        for letter in self.debug:
+            flags |= DEBUG[letter]
+        return flags
 
     def __str__(self) -> str:
         cpus = f"{self.nr_cpus} CPU{'s' * (self.nr_cpus > 1)}"
+        debugging = f", debugging {self.debug}" if self.debug else ""
         align = f", aligned to {self.align}" if self.align else ""
-        return f"objects of {self.object_size:,} bytes{align}, {cpus}{', debugging on' * self.debug}"
+        return f"objects of {self.object_size:,} bytes{align}, {cpus}{debugging}"
 
 
 class SlabState(Record):
