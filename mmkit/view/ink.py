@@ -59,6 +59,8 @@ FREE_INKS: dict[MigrateType, Ink] = {
 }
 """Free blocks by the list they are on: the colour of the type, light, because nobody uses them."""
 
+LARGE_FREE = Ink("free, in large blocks", "", "#7fb872", "#3f7d34", ".", edge="#3f7d34")
+"""Free blocks large enough for what the picture is about, where smaller ones are shown as free."""
 CMA = Ink("CMA", "C", "#e6e0f8", "#8f7fd0", "|", edge="#6a5fc0")
 UNTOLD = Ink("free", "", "#c4d3dd", "#8fa6b5", "-")
 """Free blocks whose type the source does not tell."""
@@ -129,7 +131,7 @@ STUCK = Ink("could not be moved", "!", PAPER, "#a50f15", "x", edge="#a50f15")
 
 INKS: tuple[Ink, ...] = (
     *USE_INKS.values(), *FREE_INKS.values(), *OBJECT_INKS.values(), *ZONE_INKS.values(),
-    CMA, UNTOLD, SET_BIT, CLEAR_BIT, FIELD, WATER, KEPT,
+    LARGE_FREE, CMA, UNTOLD, SET_BIT, CLEAR_BIT, FIELD, WATER, KEPT,
     USED, VACANT, WASTED, LARGEST, WHY, *PIECES, TAKEN_OFF, ROOM, MOVED, STUCK,
     RULE, GHOST, TAG, MARK,
 )  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cache
 
 import numpy as np
+from beforesamples import BEFORE_AFTER_PICTURES
 from fragsamples import FRAGMENTATION_PICTURES
 
 from mmkit.data import recording
@@ -173,6 +174,7 @@ PICTURES: dict[str, Callable[[], Picture]] = {
     "walk refused": lambda: ZonelistPicture(REFUSED),
     "walk empty": lambda: ZonelistPicture(ZoneWalk(MODEL, "GFP_KERNEL", 0, ())),
     **FRAGMENTATION_PICTURES,
+    **BEFORE_AFTER_PICTURES,
 }  # fmt: skip
 
 
