@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+
 import numpy as np
-from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from mmkit.model import compacttrace
@@ -11,57 +13,105 @@ from mmkit.model.fragstate import CompactionSnapshot
 from mmkit.model.migratetype import MigrateType
 from mmkit.model.trace import Event
 from mmkit.view import ink
-from mmkit.view.artist import Box
 from mmkit.view.blocks import USED_INKS
 from mmkit.view.cells import NOTHING, Cells
 from mmkit.view.compactwords import compaction_in_words
-from mmkit.view.ink import Ink
-from mmkit.view.parts import Entry, legend_row, outline_of, plural, wrapped, write_lines
-from mmkit.view.picture import MARGIN, Picture
+from mmkit.view.parts import Entry, legend_row, listed, plural, segments, spread, write_lines
+from mmkit.view.picture import MARGIN, Picture, fit
 
-FREE, UNTOLD, ROOM, ISOLATED = 0, 1, 2, 9
-"""Values of cells, from 3 up migrate types; where several pages share a cell the highest shows."""
+FREE, UNTOLD, MOVED, ROOM, STUCK, ISOLATED = 0, 1, 6, 7, 8, 9
+"""Values of cells, from 3 to 5 migrate types; where several pages share a cell the highest shows."""
 _KINDS = (MigrateType.MOVABLE, MigrateType.RECLAIMABLE, MigrateType.UNMOVABLE)
-_FREE = Ink("free", "", "#f4f4f4", "#f4f4f4", edge=ink.LINE)
-_UNTOLD = Ink("in use", "o", "#a9a9a9", "#8b8b8b", "-", edge="#7d7d7d")
-_ROOM = Ink("room, taken by the free scanner", "r", "#f0e442", "#b9ad10", ".", edge="#8f8600")
-_ISOLATED = Ink("taken off, to be moved", "m", "#000000", "#000000", "", ink.PAPER)
 _VALUES = {kind: 3 + number for number, kind in enumerate(_KINDS)}
-INKS = {FREE: _FREE, UNTOLD: _UNTOLD, ROOM: _ROOM, ISOLATED: _ISOLATED} | {
-    _VALUES[kind]: USED_INKS[kind] for kind in _KINDS
-}
-_LEFT, _TOP, _WIDE, _HIGH, _LARGEST = 40, 104, 560, 300, 64
-_TEXT = 640
+INKS = {_VALUES[kind]: USED_INKS[kind] for kind in _KINDS} | {
+    FREE: ink.VACANT, UNTOLD: ink.USED, MOVED: ink.MOVED, ROOM: ink.ROOM, STUCK: ink.STUCK, ISOLATED: ink.TAKEN_OFF,
+}  # fmt: skip
+_LEFT, _TOP, _WIDE, _HIGH, _LARGEST, _TEXT = 76, 108, 512, 288, 64, 694
+_LINE, _LINES = 17, 15
+_MOST_ARROWS = 64
+Block = tuple[int, int]
+Points = list[tuple[float, float]]
 
 
 def cells_of(snapshot: CompactionSnapshot) -> NDArray[np.uint8]:
     """Return what every page of the zone is."""
     buddy = snapshot.buddy
     values = np.full(buddy.nr_pages, UNTOLD, np.uint8)
-    start = buddy.start_pfn
-    for order, lists in enumerate(buddy.free_lists):
-        for pfn in (pfn for pfns in lists for pfn in pfns):
-            values[pfn - start : pfn - start + (1 << order)] = FREE
-    for pfn, order, kind in buddy.allocated_blocks:
-        values[pfn - start : pfn - start + (1 << order)] = _VALUES.get(MigrateType(kind), UNTOLD)
-    for blocks, value in ((snapshot.targets, ROOM), (snapshot.isolated, ISOLATED)):
+
+    def fill(blocks: Iterable[Block], value: int) -> None:
         for pfn, order in blocks:
-            values[pfn - start : pfn - start + (1 << order)] = value
+            values[pfn - buddy.start_pfn : pfn - buddy.start_pfn + (1 << order)] = value
+
+    for order, lists in enumerate(buddy.free_lists):
+        fill(((pfn, order) for pfns in lists for pfn in pfns), FREE)
+    orders = {}
+    for pfn, order, kind in buddy.allocated_blocks:
+        orders[pfn] = order
+        fill([(pfn, order)], _VALUES.get(MigrateType(kind), UNTOLD))
+    fill(((new, order) for _, new, order in snapshot.moved if orders.get(new) == order), MOVED)
+    stuck = [(pfn, orders[pfn]) for pfn, _ in snapshot.failed if pfn in orders]
+    fill((block for block in stuck if values[block[0] - buddy.start_pfn] == _VALUES[MigrateType.MOVABLE]), STUCK)
+    fill(snapshot.targets, ROOM)
+    fill(snapshot.isolated, ISOLATED)
     return values
 
 
+def moves_of(snapshot: CompactionSnapshot, event: Event | None) -> tuple[tuple[int, int, int], ...]:
+    """Return the moves, (from pfn, to pfn, order), that an event is about."""
+    match event:
+        case compacttrace.Migrate(pfn, new_pfn, order):
+            return ((pfn, new_pfn, order),)
+        case compacttrace.MmCompactionMigratepages(nr_migrated, _):
+            first = len(snapshot.moved)
+            while first and nr_migrated > 0:
+                first -= 1
+                nr_migrated -= 1 << snapshot.moved[first][2]
+            return snapshot.moved[first:]
+    return ()
+
+
+def _ranges_of(snapshot: CompactionSnapshot, event: Event | None) -> tuple[list[Block], list[Block]]:
+    """Return the pfns [start, end) that an event outlines: where it looked or took from, and where it put."""
+    match event:
+        case compacttrace.MmCompactionIsolateMigratepages(start, end) | compacttrace.MmCompactionIsolateFreepages(
+            start, end
+        ):
+            return [(start, end)], []
+        case compacttrace.MigrateFailed(pfn, order):
+            return [(pfn, pfn + (1 << order))], []
+    moves = moves_of(snapshot, event)
+    return [(old, old + (1 << order)) for old, _, order in moves], [(new, new + (1 << k)) for _, new, k in moves]
+
+
+def _merged(ranges: Iterable[Block]) -> list[Block]:
+    """Return ranges in ascending order, those that touch as one; empty ones are dropped."""
+    found: list[Block] = []
+    for start, end in sorted(ranges):
+        if found and start <= found[-1][1]:
+            found[-1] = found[-1][0], max(end, found[-1][1])
+        elif start < end:
+            found.append((start, end))
+    return found
+
+
 def alt_compaction(snapshot: CompactionSnapshot, event: Event | None = None) -> str:
-    """Say what has just happened, where the scanners are, and what has moved so far."""
+    """Say what has just happened, where the scanners are, what has moved so far, and what could not, and why."""
     words = compaction_in_words(event) if event is not None else ""
     pages = sum(1 << order for _, _, order in snapshot.moved)
     counts = ", ".join(f"{count:,}" for count in snapshot.buddy.counts)
+    why = listed([f"{count:,} {reason}" for reason, count in reasons(snapshot)])
     return (
         f"{words} Compaction of {plural(snapshot.buddy.nr_pages, 'page')}: migrate scanner at page "
         f"0x{snapshot.migrate_pfn:x}, free scanner at 0x{snapshot.free_pfn:x}; {plural(pages, 'page')} moved, "
-        f"{plural(len(snapshot.isolated), 'block')} taken off, {len(snapshot.failed):,} could not be moved; "
-        f"{_state(snapshot)}. {plural(snapshot.buddy.free_pages, 'page')} free, blocks of order 0 to "
-        f"{snapshot.buddy.max_order}: {counts}. ({snapshot.source})"
+        f"{plural(len(snapshot.isolated), 'block')} taken off, {len(snapshot.failed):,} could not be moved"
+        f"{f' ({why})' if why else ''}; {_state(snapshot)}. {plural(snapshot.buddy.free_pages, 'page')} free, "
+        f"blocks of order 0 to {snapshot.buddy.max_order}: {counts}. ({snapshot.source})"
     ).strip()
+
+
+def reasons(snapshot: CompactionSnapshot) -> list[tuple[str, int]]:
+    """Return why blocks could not be moved, and how many each time, the most frequent reason first."""
+    return Counter(why for _, why in snapshot.failed).most_common()
 
 
 def _state(snapshot: CompactionSnapshot) -> str:
@@ -69,110 +119,145 @@ def _state(snapshot: CompactionSnapshot) -> str:
 
 
 class CompactionPicture(Picture):
-    """The zone page by page, page 0 at the top left, with a line where each scanner is.
+    """The zone page by page, its first page at the top left, with a line where each scanner is.
 
-    ``event`` is the step that led to the snapshot: its words stand on top; of a move, both places are outlined.
+    ``event`` is the step that led to the snapshot: its words stand on top, what a scanner looked at is outlined, and
+    of moves both places, with lines from one to the other.
     """
 
     def __init__(self, snapshot: CompactionSnapshot, event: Event | None = None) -> None:
-        super().__init__(height=_TOP + _HIGH + 46)
+        super().__init__(height=_TOP + _LINE * _LINES + 8)
         self._badge = self.badge(snapshot.source)
         self._heading = self.text(MARGIN, 24, "", 14, live=True, bold=True)
-        self.caption = [self.text(MARGIN, 46 + 17 * line, "", 12.5, live=True) for line in range(2)]
-        self._note = self.note(_LEFT, _TOP - 12, live=True)
+        self.caption = self.text(MARGIN, 46, "", 12.5, live=True)
+        self._note = self.note(_LEFT, _TOP - 8, live=True)
         self.cells = self.live(Cells(INKS))
-        self.scanners = [self.line([], [], ink.TEXT, 2, live=True, zorder=5) for _ in range(2)]
-        # Beside each other, so that they can still be told apart when the scanners meet.
-        sides = ((_LEFT - 24, "▼"), (_LEFT - 8, "▲"))
-        self._arrows = [self.text(x, 0, arrow, 15, live=True, ha="right", va="center") for x, arrow in sides]
-        self.outlines = [self.line([], [], ink.ALERT, 2, live=True, zorder=6) for _ in range(2)]
-        self._lines = [self.text(_TEXT, _TOP + 12 + 19 * i, "", 11.5, live=True, bold=i in (0, 3)) for i in range(14)]
-        entries = [Entry(USED_INKS[kind], USED_INKS[kind].name) for kind in _KINDS]
-        legend_row(
-            self, self.height - 14, [("", [*entries, *(Entry(one, one.name) for one in (_ISOLATED, _ROOM, _FREE))])]
-        )
+        styles = ("-", (0, (4, 1.5)))
+        self.scanners = [self.line([], [], ink.TEXT, 2.2, live=True, zorder=5, linestyle=style) for style in styles]
+        self.names = [self.text(0, 0, "", 11.5, live=True, va="center", bold=True) for _ in "▼▲"]
+        self.outlines = [self.line([], [], ink.ALERT, 1.6, live=True, zorder=7, linestyle=style) for style in styles]
+        self.arrows = self.line([], [], ink.ALERT, 0.8, live=True, zorder=6)
+        self.heads = self.line([], [], ink.ALERT, 1, live=True, zorder=8, linestyle="", marker="o", markersize=3)
+        self._pfns = [
+            self.text(_LEFT - 8, 0, "", 10.5, live=True, ha="right", va="center", mono=True) for _ in range(20)
+        ]
+        self.told = [self.text(_TEXT, _TOP + 4 + _LINE * k, "", 11, live=True, va="center") for k in range(_LINES)]
+        inks = (*(USED_INKS[kind] for kind in _KINDS), ink.TAKEN_OFF, ink.ROOM, ink.MOVED, ink.STUCK, ink.VACANT)
+        legend_row(self, 70, [("", [*(Entry(one, one.name) for one in inks), Entry(ink.USED, "not told")])])
         self.update(snapshot, event)
 
     def update(self, snapshot: CompactionSnapshot, event: Event | None = None) -> None:
         """Show another state, and the step that led to it."""
         self.alt = alt_compaction(snapshot, event)
+        self._start, self._pages = snapshot.buddy.start_pfn, snapshot.buddy.nr_pages
         self._badge.set(str(snapshot.source))
         pages = sum(1 << order for _, _, order in snapshot.moved)
-        self._heading.set(
-            self.heading_fit(f"Compaction: {plural(pages, 'page')} moved, {_state(snapshot)}", snapshot.source)
-        )
+        title = f"Compaction: {plural(pages, 'page')} moved, {_state(snapshot)}"
+        self._heading.set(self.heading_fit(title, snapshot.source))
         words = compaction_in_words(event) if event is not None else ""
-        write_lines(self.caption, wrapped(words, self.width - 2 * MARGIN, 12.5))
+        self.caption.set(fit(words, self.width - 2 * MARGIN, 12.5))
         self._draw_map(cells_of(snapshot))
         self._draw_scanners(snapshot)
-        self._draw_move(snapshot, event)
-        write_lines(self._lines, self._told(snapshot))
+        self._draw_event(snapshot, event)
+        write_lines(self.told, [fit(line, self.width - 8 - _TEXT, 11) for line in _told(snapshot)])
         self.touch()
 
     def _draw_map(self, values: NDArray[np.uint8]) -> None:
         self.per_cell = 1
-        while len(values) > 4 * _WIDE * _HIGH:  # more cells than device pixels: neighbours share one
-            values, self.per_cell = np.maximum(values[0::2], values[1::2]), self.per_cell * 2
-        self.columns = max((1 << k for k in range(3, 11)), key=lambda columns: (_cell(len(values), columns), columns))
-        rows, self.cell = -(-len(values) // self.columns), _cell(len(values), self.columns)
+        while len(values) > _WIDE * _HIGH:  # cells would be thinner than two device pixels: neighbours share one
+            values = np.maximum.reduceat(values, np.arange(0, len(values), 2))
+            self.per_cell *= 2
+        self.columns, self.cell = _layout(len(values))
+        rows = -(-len(values) // self.columns)
+        self.high = min(2 * self.cell, 2 * _HIGH // rows / 2)
         padded = np.full(rows * self.columns, NOTHING, np.uint8)
         padded[: len(values)] = values
-        right, bottom = _LEFT + self.columns * self.cell, _TOP + rows * self.cell
-        self.cells.put(padded.reshape(rows, self.columns), (_LEFT, _TOP, right, bottom))
-        self._right = right
-        self._note.set(f"{plural(self.columns * self.per_cell, 'page')} a row, page 0 at the top left")
+        self._right, self._bottom = _LEFT + self.columns * self.cell, _TOP + rows * self.high
+        self.resize(max(self._bottom + 14, _TOP + _LINE * _LINES + 8))
+        self.cells.put(padded.reshape(rows, self.columns), (_LEFT, _TOP, self._right, self._bottom))
+        each = f", {self.per_cell} to a cell" if self.per_cell > 1 else ""
+        self._note.set(f"{plural(self.columns * self.per_cell, 'page')} a row{each}, the first at the top left")
+        self._write_pfns(rows)
 
-    def _box(self, page: int, pages: int) -> Box:
-        """Where ``pages`` pages from ``page`` on are, as far as they lie in one row."""
-        at = page // self.per_cell
-        row, column = divmod(at, self.columns)
-        wide = min(self.columns - column, max(1, pages // self.per_cell)) * self.cell
-        left, top = _LEFT + column * self.cell, _TOP + row * self.cell
-        return Box(left, top, left + wide, top + self.cell)
+    def _write_pfns(self, rows: int) -> None:
+        step = 1
+        while step * self.high < 16:
+            step *= 2
+        for number, label in enumerate(self._pfns):
+            row = number * step
+            pfn = self._start + row * self.columns * self.per_cell
+            label.set(hex(pfn) if row < rows else "", y=_TOP + (row + 0.5) * self.high)
+
+    def place(self, pfn: int) -> tuple[int, int]:
+        """Return row and column of the cell of a page; the end of the zone is where its next page would be."""
+        at = (min(max(pfn, self._start), self._start + self._pages) - self._start) // self.per_cell
+        return divmod(at, self.columns)
+
+    def _middle(self, pfn: int) -> tuple[float, float]:
+        row, column = self.place(pfn)
+        return _LEFT + (column + 0.5) * self.cell, _TOP + (row + 0.5) * self.high
+
+    def _around(self, start: int, end: int) -> Points:
+        """Outline pages [start, end) as text is selected: part of a row, whole rows, part of a row."""
+        (row0, col0), (row1, col1) = self.place(start), self.place(end - 1)
+        cells = [(col0, row0), (col1 + 1, row0), (col1 + 1, row0 + 1), (col0, row0 + 1), (col0, row0)]
+        if row1 > row0:
+            wide = self.columns
+            cells = [(col0, row0), (wide, row0), (wide, row1), (col1 + 1, row1), (col1 + 1, row1 + 1), (0, row1 + 1),
+                     (0, row0 + 1), (col0, row0 + 1), (col0, row0)]  # fmt: skip
+        return [(_LEFT + x * self.cell, _TOP + y * self.high) for x, y in cells]
 
     def _draw_scanners(self, snapshot: CompactionSnapshot) -> None:
-        start, end = snapshot.buddy.start_pfn, snapshot.buddy.start_pfn + snapshot.buddy.nr_pages
-        for line, arrow, pfn in zip(
-            self.scanners, self._arrows, (snapshot.migrate_pfn, snapshot.free_pfn), strict=True
-        ):
-            at = (min(max(pfn, start), end) - start) // self.per_cell
-            row, column = divmod(at, self.columns)
-            y, x = _TOP + row * self.cell, _LEFT + column * self.cell
-            line.set_data([_LEFT - 6, x, x, self._right + 6], [y + self.cell, y + self.cell, y, y])
-            arrow.set(y=y + self.cell / 2)
+        """Draw a line between what a scanner has seen and what it has not, and its name beside it."""
+        wanted = []
+        for line, pfn in zip(self.scanners, (snapshot.migrate_pfn, snapshot.free_pfn), strict=True):
+            row, column = self.place(pfn)
+            x, y = _LEFT + column * self.cell, _TOP + row * self.high
+            low = y + self.high if column else y
+            line.set_data([_LEFT - 5, x, x, self._right + 5], [low, low, y, y])
+            wanted.append(y)
+        places = spread([wanted[0] - 0.1, wanted[1] + 0.1], 16, _TOP - 4, max(self._bottom, _TOP + 40))
+        pfns = (snapshot.migrate_pfn, snapshot.free_pfn)
+        for label, arrow, pfn, y in zip(self.names, "▼▲", pfns, places, strict=True):
+            label.set(f"{arrow} 0x{pfn:x}", x=self._right + 9, y=y)
 
-    def _draw_move(self, snapshot: CompactionSnapshot, event: Event | None) -> None:
-        blocks: list[tuple[int, int]] = []
-        match event:
-            case compacttrace.Migrate(pfn, new_pfn, order):
-                blocks = [(pfn, order), (new_pfn, order)]
-            case compacttrace.MigrateFailed(pfn, order, _):
-                blocks = [(pfn, order)]
-        for number, line in enumerate(self.outlines):
-            self._outline(line, snapshot, blocks[number] if number < len(blocks) else None)
+    def _draw_event(self, snapshot: CompactionSnapshot, event: Event | None) -> None:
+        """Outline what the event is about."""
+        for line, ranges in zip(self.outlines, _ranges_of(snapshot, event), strict=True):
+            line.set_data(*segments([self._around(start, end) for start, end in _merged(ranges)]))
+        moves = moves_of(snapshot, event)
+        shown = moves if len(moves) <= _MOST_ARROWS else ()
+        self.arrows.set_data(*segments([[self._middle(old), self._middle(new)] for old, new, _ in shown]))
+        ends = [self._middle(new) for _, new, _ in shown]
+        self.heads.set_data([x for x, _ in ends], [y for _, y in ends])
 
-    def _outline(self, line: Line2D, snapshot: CompactionSnapshot, block: tuple[int, int] | None) -> None:
-        if block is None:
-            line.set_data([], [])
-        else:
-            line.set_data(*outline_of(self._box(block[0] - snapshot.buddy.start_pfn, 1 << block[1])))
 
-    def _told(self, snapshot: CompactionSnapshot) -> list[str]:
-        """The lines beside the map."""
-        moves = [f"0x{old:x} to 0x{new:x}" for old, new, _ in snapshot.moved[-4:]]
-        room = sum(1 << order for _, order in snapshot.targets)
-        taken = sum(1 << order for _, order in snapshot.isolated)
-        largest = max((order for order, count in enumerate(snapshot.buddy.counts) if count), default=None)
-        return [
-            "scanners", f"▼ migrate: page 0x{snapshot.migrate_pfn:x}", f"▲ free: page 0x{snapshot.free_pfn:x}",
-            "pages", f"taken off: {taken:,}", f"room: {room:,}", f"could not be moved: {len(snapshot.failed):,}",
-            f"free: {snapshot.buddy.free_pages:,}",
-            f"largest free block: order {largest}" if largest is not None else "nothing free",
-            "last moves:" if moves else "", *moves,
-        ]  # fmt: skip
+def _told(snapshot: CompactionSnapshot) -> list[str]:
+    """The lines beside the map."""
+    taken, room = (sum(1 << order for _, order in blocks) for blocks in (snapshot.isolated, snapshot.targets))
+    counts = snapshot.buddy.counts
+    largest = max((order for order, count in enumerate(counts) if count), default=None)
+    wanted = f"until a block of order {snapshot.order} is free" if snapshot.order >= 0 else "until the scanners meet"
+    why = reasons(snapshot)
+    more = [f"   and {plural(len(why) - 3, 'more reason')}"] if len(why) > 3 else []
+    return [
+        "▼ migrate scanner, from below", "▲ free scanner, from above", wanted, "",
+        f"taken off now: {plural(taken, 'page')}", f"room taken: {plural(room, 'page')}",
+        f"free: {plural(snapshot.buddy.free_pages, 'page')}",
+        f"largest free block: order {largest}" if largest is not None else "nothing free", "",
+        f"could not be moved: {plural(len(snapshot.failed), 'block')}",
+        *(f"   {count:,} {reason}" for reason, count in why[:3]), *more,
+    ]  # fmt: skip
+
+
+def _layout(cells: int) -> tuple[int, float]:
+    """Return how many cells are in a row, and CSS pixels of a cell in whole device pixels; wide rather than high."""
+    sizes = {columns: _cell(cells, columns) for columns in (1 << k for k in range(3, 11))}
+    best = max(sizes.values())
+    columns = max(columns for columns, size in sizes.items() if size >= 0.8 * best)
+    return columns, sizes[columns]
 
 
 def _cell(cells: int, columns: int) -> float:
-    """CSS pixels of a cell, in whole device pixels, with so many of them a row."""
     rows = -(-cells // columns)
     return min(2 * _WIDE // columns, 2 * _HIGH // rows, _LARGEST) / 2

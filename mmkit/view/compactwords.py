@@ -25,16 +25,22 @@ def _begin(event: compacttrace.MmCompactionBegin) -> str:
     )
 
 
+def _pages(start_pfn: int, end_pfn: int) -> str:
+    if end_pfn - start_pfn == 1:
+        return f"page 0x{start_pfn:x}"
+    return f"pages 0x{start_pfn:x} to 0x{end_pfn - 1:x}"
+
+
 def _migratepages(event: compacttrace.MmCompactionIsolateMigratepages) -> str:
     return (
-        f"The migrate scanner looks at pages 0x{event.start_pfn:x} to 0x{event.end_pfn - 1:x}: "
+        f"The migrate scanner looks at {_pages(event.start_pfn, event.end_pfn)}: "
         f"{plural(event.nr_taken, 'page')} of them can be moved, and are taken off."
     )
 
 
 def _freepages(event: compacttrace.MmCompactionIsolateFreepages) -> str:
     return (
-        f"The free scanner looks at pages 0x{event.start_pfn:x} to 0x{event.end_pfn - 1:x}: "
+        f"The free scanner looks at {_pages(event.start_pfn, event.end_pfn)}: "
         f"{plural(event.nr_taken, 'page')} of them free, taken as room."
     )
 

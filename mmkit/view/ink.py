@@ -73,6 +73,8 @@ OBJECT_INKS: dict[ObjectState, Ink] = {
     ObjectState.DAMAGED: Ink("damaged", "!", "#000000", "#a50f15", "x", PAPER, edge="#a50f15"),
 }
 """What an object of a slab is."""
+NO_OBJECT = Ink("in no object", "", "#f4f4f4", "#9c9c9c", "x", edge=LINE)
+"""The rest of a slab, in which no object fits."""
 
 
 def ink_of_title(title: str) -> Ink:
@@ -124,14 +126,14 @@ PIECES: tuple[Ink, ...] = (
     Ink("in huge pieces", "", "#0072b2", "#0072b2", "", PAPER, edge="#004c78"),
 )
 """Free memory by the size of its blocks."""
-TAKEN_OFF = Ink("taken off, to be moved", "m", "#000000", "#000000", "", PAPER)
+TAKEN_OFF = Ink("to be moved", "m", "#000000", "#000000", "", PAPER)
 ROOM = Ink("room for them", "r", "#f0e442", "#b9ad10", ".", edge="#8f8600")
 MOVED = Ink("moved here", "n", "#7cc7ee", "#0072b2", "|", edge="#004c78")
-STUCK = Ink("could not be moved", "!", PAPER, "#a50f15", "x", edge="#a50f15")
+STUCK = Ink("movable, but stays", "!", "#a50f15", "#e08a4a", "\\", PAPER, edge="#a50f15")
 
 INKS: tuple[Ink, ...] = (
     *USE_INKS.values(), *FREE_INKS.values(), *OBJECT_INKS.values(), *ZONE_INKS.values(),
-    LARGE_FREE, CMA, UNTOLD, SET_BIT, CLEAR_BIT, FIELD, WATER, KEPT,
+    NO_OBJECT, LARGE_FREE, CMA, UNTOLD, SET_BIT, CLEAR_BIT, FIELD, WATER, KEPT,
     USED, VACANT, WASTED, LARGEST, WHY, *PIECES, TAKEN_OFF, ROOM, MOVED, STUCK,
     RULE, GHOST, TAG, MARK,
 )  # fmt: skip

@@ -213,38 +213,101 @@ def test_the_map_shows_what_every_page_is(number):
     free = {pfn + i for order, lists in enumerate(snapshot.buddy.free_lists)
             for pfns in lists for pfn in pfns for i in range(1 << order)}  # fmt: skip
     assert set(np.flatnonzero(values == compaction.FREE)) == free
+    assert set(np.flatnonzero(values == compaction.MOVED)) == {new for _, new, _ in snapshot.moved}
 
 
-def test_scanners_stand_where_they_are_and_come_together():
+def test_what_stays_is_marked_if_it_is_movable():
+    snapshot, _ = steps(64)[3]
+    unmovable, movable = (
+        next(pfn for pfn, _, kind in reversed(list(snapshot.buddy.allocated_blocks)) if kind == which)
+        for which in (MigrateType.UNMOVABLE, MigrateType.MOVABLE)
+    )
+    failed = ((movable, "pinned"), (unmovable, "allocated as Unmovable"))
+    picture = CompactionPicture(snapshot.__replace__(failed=failed))
+    assert np.flatnonzero(picture.cells.values.ravel() == compaction.STUCK).tolist() == [movable]
+
+
+def test_scanners_stand_between_what_they_have_seen_and_have_not():
     distances = []
     for snapshot, event in steps(64, 200):
         picture = CompactionPicture(snapshot, event)
-        cell, columns = picture.cell, picture.columns
         for line, pfn in zip(picture.scanners, (snapshot.migrate_pfn, snapshot.free_pfn), strict=True):
-            assert line.get_xdata()[1] == 40 + pfn % columns * cell
-        distances.append(picture._arrows[1].y - picture._arrows[0].y)
+            row, column = divmod(pfn, picture.columns)
+            left, top = picture.cells.box.left + column * picture.cell, picture.cells.box.top + row * picture.high
+            assert (line.get_xdata()[2], line.get_ydata()[2]) == (left, top)
+        migrate, free = picture.names
+        assert (migrate.text, free.text) == (f"▼ 0x{snapshot.migrate_pfn:x}", f"▲ 0x{snapshot.free_pfn:x}")
+        distances.append(free.y - migrate.y)
     assert distances == sorted(distances, reverse=True)
-    assert distances[0] > distances[-1]
+    assert distances[0] > distances[-1] >= 16
 
 
-def test_a_move_outlines_both_places():
+def outlined(line):
+    """Corners of the rectangles that a line goes around: left, top, right, bottom."""
+    xs, ys = line.get_data()
+    parts = np.split(np.column_stack([xs, ys]), np.flatnonzero(np.isnan(xs)) + 1)
+    parts = [part[~np.isnan(part[:, 0])] for part in parts if len(part) > 1]
+    return [(*part.min(axis=0), *part.max(axis=0)) for part in parts]
+
+
+def test_a_move_outlines_both_places_and_leads_from_one_to_the_other():
     moves = [(snapshot, event) for snapshot, event in steps(64) if isinstance(event, compacttrace.Migrate)]
     assert moves
     for snapshot, event in moves:
         picture = CompactionPicture(snapshot, event)
-        found = [(min(line.get_xdata()), min(line.get_ydata())) for line in picture.outlines]
-        boxes = [picture._box(pfn, 1) for pfn in (event.pfn, event.new_pfn)]
-        assert found == [(box.left, box.top) for box in boxes]
-        assert f"0x{event.pfn:x} to 0x{event.new_pfn:x}" in [label.text for label in picture._lines]
+        boxes = []
+        for line, pfn in zip(picture.outlines, (event.pfn, event.new_pfn), strict=True):
+            ((left, top, right, bottom),) = outlined(line)
+            row, column = picture.place(pfn)
+            assert (left, top) == (76 + column * picture.cell, 108 + row * picture.high)
+            assert (right - left, bottom - top) == (picture.cell, picture.high)
+            boxes.append(((left + right) / 2, (top + bottom) / 2))
+        assert list(zip(*picture.arrows.get_data(), strict=True))[:2] == boxes
+        assert list(zip(*picture.heads.get_data(), strict=True)) == boxes[1:]
+
+
+def test_a_batch_outlines_its_moves_and_no_others():
+    moved = ((0, 56, 0), (2, 48, 2), (8, 52, 0), (9, 53, 0))
+    snapshot = steps(64)[0][0].__replace__(moved=moved)
+    event = compacttrace.MmCompactionMigratepages(6, 3)
+    assert compaction.moves_of(snapshot, event) == moved[1:]
+    assert compaction.moves_of(snapshot, compacttrace.MmCompactionMigratepages(0, 3)) == ()
+    picture = CompactionPicture(snapshot, event)
+    assert [len(outlined(line)) for line in picture.outlines] == [2, 1]  # 2 to 5, 8 to 9; 48 to 53
+
+
+def test_what_a_scanner_looked_at_is_outlined_across_rows():
+    snapshot = steps(64)[0][0]
+    picture = CompactionPicture(snapshot, compacttrace.MmCompactionIsolateMigratepages(8, 24, 16, 1))
+    assert picture.columns == 16
+    ((left, top, right, bottom),) = outlined(picture.outlines[0])
+    assert (right - left, bottom - top) == (16 * picture.cell, 2 * picture.high)
+    corners = set(zip(*picture.outlines[0].get_data(), strict=True))
+    assert (left + 8 * picture.cell, top) in corners
+    assert (left, top) not in corners
+    picture.update(snapshot, compacttrace.MmCompactionIsolateMigratepages(8, 8, 0, 0))
+    assert not outlined(picture.outlines[0])
+
+
+def test_large_zones_are_folded_so_that_what_matters_shows():
+    ((snapshot, event),) = steps(1 << 19, 1)
+    picture = CompactionPicture(snapshot.__replace__(isolated=((1001, 0),)), event)
+    assert picture.per_cell > 1
+    assert picture.cells.values.size >= (1 << 19) // picture.per_cell
+    row, column = picture.place(1001)
+    assert picture.cells.values[row, column] == compaction.ISOLATED
+    assert f"{picture.per_cell} to a cell" in picture._note.text
 
 
 def test_alt_of_compaction_says_what_happens_and_where():
     snapshot, event = steps(64, 200)[-1]
-    words = CompactionPicture(snapshot, event).alt
+    failed = ((1, "pinned"), (2, "no room left above"), (3, "pinned"))
+    words = CompactionPicture(snapshot.__replace__(failed=failed), event).alt
     assert words.startswith("Compaction ends (complete): the scanners have met.")
     assert f"{len(snapshot.moved)} pages moved" in words
-    assert f"{len(snapshot.failed)} could not be moved; over (complete)" in words
+    assert "3 could not be moved (2 pinned and 1 no room left above); over (complete)" in words
     assert f"migrate scanner at page 0x{snapshot.migrate_pfn:x}" in words
+    assert "0 could not be moved;" in CompactionPicture(snapshot.__replace__(failed=()), event).alt
 
 
 def test_compaction_updated():
@@ -252,6 +315,8 @@ def test_compaction_updated():
     for step in steps(64)[2:8]:
         picture.update(*step)
     same_pixels(picture, CompactionPicture(*steps(64)[7]))
+    picture.update(*steps(1 << 14, 3)[-1])
+    same_pixels(picture, CompactionPicture(*steps(1 << 14, 3)[-1]))
 
 
 def test_cells_are_told_apart_without_colour():
@@ -264,6 +329,7 @@ EVENTS = {
     compacttrace.MmCompactionBegin(0, 0x10, 0x38, 64, True): ["0x10", "0x38", "up", "down"],
     compacttrace.MmCompactionIsolateMigratepages(0x10, 0x20, 16, 3): ["0x10 to 0x1f", "3 pages"],
     compacttrace.MmCompactionIsolateFreepages(0x38, 0x40, 8, 1): ["0x38 to 0x3f", "1 page "],
+    compacttrace.MmCompactionIsolateFreepages(0x38, 0x39, 1, 1): ["looks at page 0x38: 1 page "],
     compacttrace.Migrate(0x10, 0x38, 0): ["The page at 0x10 is moved to 0x38"],
     compacttrace.Migrate(0x10, 0x38, 2): ["The 4 pages at 0x10 are moved to 0x38"],
     compacttrace.MigrateFailed(0x11, 0, "pinned"): ["0x11 stays", "pinned"],
