@@ -193,9 +193,11 @@ class CompactionPicture(Picture):
         at = (min(max(pfn, self._start), self._start + self._pages) - self._start) // self.per_cell
         return divmod(at, self.columns)
 
-    def _middle(self, pfn: int) -> tuple[float, float]:
-        row, column = self.place(pfn)
-        return _LEFT + (column + 0.5) * self.cell, _TOP + (row + 0.5) * self.high
+    def _way(self, old: int, new: int) -> Points:
+        """Return the line of a move, from edge to edge, so that letters stay free."""
+        (row0, col0), (row1, col1) = self.place(old), self.place(new)
+        return [(_LEFT + (col0 + 0.5) * self.cell, _TOP + (row0 + (row1 > row0)) * self.high),
+                (_LEFT + (col1 + 0.5) * self.cell, _TOP + (row1 + (row1 < row0)) * self.high)]  # fmt: skip
 
     def _around(self, start: int, end: int) -> Points:
         """Outline pages [start, end) as text is selected: part of a row, whole rows, part of a row."""
@@ -227,9 +229,9 @@ class CompactionPicture(Picture):
             line.set_data(*segments([self._around(start, end) for start, end in _merged(ranges)]))
         moves = moves_of(snapshot, event)
         shown = moves if len(moves) <= _MOST_ARROWS else ()
-        self.arrows.set_data(*segments([[self._middle(old), self._middle(new)] for old, new, _ in shown]))
-        ends = [self._middle(new) for _, new, _ in shown]
-        self.heads.set_data([x for x, _ in ends], [y for _, y in ends])
+        ways = [self._way(old, new) for old, new, _ in shown]
+        self.arrows.set_data(*segments(ways))
+        self.heads.set_data([end[0] for _, end in ways], [end[1] for _, end in ways])
 
 
 def _told(snapshot: CompactionSnapshot) -> list[str]:

@@ -261,9 +261,10 @@ def test_a_move_outlines_both_places_and_leads_from_one_to_the_other():
             row, column = picture.place(pfn)
             assert (left, top) == (76 + column * picture.cell, 108 + row * picture.high)
             assert (right - left, bottom - top) == (picture.cell, picture.high)
-            boxes.append(((left + right) / 2, (top + bottom) / 2))
-        assert list(zip(*picture.arrows.get_data(), strict=True))[:2] == boxes
-        assert list(zip(*picture.heads.get_data(), strict=True)) == boxes[1:]
+            boxes.append(((left + right) / 2, top, bottom))
+        (x0, _, bottom), (x1, top, _) = boxes
+        assert list(zip(*picture.arrows.get_data(), strict=True))[:2] == [(x0, bottom), (x1, top)]
+        assert list(zip(*picture.heads.get_data(), strict=True)) == [(x1, top)]
 
 
 def test_a_batch_outlines_its_moves_and_no_others():
