@@ -55,7 +55,7 @@ def _move(event: slabtrace.SlabMove) -> str:
             f"The slab at pfn 0x{event.pfn:x} becomes CPU {event.cpu}'s own: its free objects are that CPU's list now."
         )
     if event.new is Place.FULL:
-        return f"The slab at pfn 0x{event.pfn:x} has no free object left: it is on no list from now on."
+        return f"The slab at pfn 0x{event.pfn:x} has no free object left: nobody looks there for one from now on."
     return f"The slab at pfn 0x{event.pfn:x}, {use}, goes onto {place_in_words(event.new, event.cpu)}."
 
 

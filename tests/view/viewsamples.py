@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 from beforesamples import BEFORE_AFTER_PICTURES
 from fragsamples import FRAGMENTATION_PICTURES
+from slabsamples import SLAB_PICTURES
 
 from mmkit.data import recording
 from mmkit.data.lists import read_lists
@@ -174,6 +175,7 @@ PICTURES: dict[str, Callable[[], Picture]] = {
     "walk refused": lambda: ZonelistPicture(REFUSED),
     "walk empty": lambda: ZonelistPicture(ZoneWalk(MODEL, "GFP_KERNEL", 0, ())),
     **FRAGMENTATION_PICTURES,
+    **SLAB_PICTURES,
     **BEFORE_AFTER_PICTURES,
 }  # fmt: skip
 
