@@ -43,9 +43,8 @@ def _kfree(event: slabtrace.Kfree) -> str:
 
 
 def _new(event: slabtrace.SlabNew) -> str:
-    one = event.order == 0
-    pages = f"the page at pfn 0x{event.pfn:x} becomes" if one else f"{1 << event.order} pages at 0x{event.pfn:x} become"
-    return f"A new slab: {pages} {plural(event.objects, 'free object')}."
+    become = "the page becomes" if event.order == 0 else f"{1 << event.order} pages become"
+    return f"A new slab at pfn 0x{event.pfn:x}: {become} {plural(event.objects, 'free object')}."
 
 
 def _move(event: slabtrace.SlabMove) -> str:
@@ -79,7 +78,7 @@ def slab_in_words(event: Event) -> str:
     """Return one sentence that says what an event of the slab allocator does; nothing for one of another topic.
 
     >>> slab_in_words(slabtrace.SlabNew(pfn=0x1000, cache="dentry", order=0, objects=21))
-    'A new slab: the page at pfn 0x1000 becomes 21 free objects.'
+    'A new slab at pfn 0x1000: the page becomes 21 free objects.'
     """
     words = _WORDS.get(type(event))
     return words(event) if words else ""
