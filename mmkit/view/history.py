@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mmkit.model.fragstate import History, Moment
 from mmkit.record import replace
-from mmkit.view.artist import Box, Boxes
+from mmkit.view import ink
+from mmkit.view.artist import Box, Boxes, Painted, sheet, word
 from mmkit.view.ink import Ink
-from mmkit.view.parts import Entry, legend_row, plural
+from mmkit.view.parts import Entry, Legend, plural
 from mmkit.view.picture import MARGIN, Picture
 
 MOST = 2
-GROUPS = ((0, 2), (3, 5), (6, 8), (9, 10))
+GROUPS = ((0, 2), (3, 5), (6, 8), (9, 63))
 """Orders that share a colour: from ... to."""
-_USED = Ink("in use", "", "#a9a9a9", "#8b8b8b", "-", edge="#a9a9a9")
-_FREE = (
-    Ink("order 0 to 2", "", "#fbd5b5", "#e08a4a", "/", edge="#fbd5b5"),
-    Ink("order 3 to 5", "", "#f0e442", "#b9ad10", ".", edge="#f0e442"),
-    Ink("order 6 to 8", "", "#b9dcf2", "#6fb2dd", "\\", edge="#b9dcf2"),
-    Ink("order 9 and 10: huge pages", "", "#0072b2", "#0072b2", "", edge="#0072b2"),
-)
-_LEFT, _RIGHT, _TOP, _HIGH, _GAP = 66, 660, 84, 138, 62
+NAMES = ("order 0 to 2", "order 3 to 5", "order 6 to 8", "order 9 and above")
+INKS = (ink.USED, *ink.PIECES)
+"""Of the layers, from below."""
+_LEFT, _RIGHT, _TOP, _HIGH, _LANE, _PANEL, _TEXT = 66, 660, 64, 130, 22, 226, 678
 
 
 def shares_of(moment: Moment, nr_pages: int) -> tuple[float, ...]:
@@ -36,7 +37,7 @@ def alt_history(histories: Sequence[History]) -> str:
     for history in histories:
         last = history.moments[-1]
         used, *free = shares_of(last, history.nr_pages)
-        groups = ", ".join(f"{share:.0%} free in {one.name}" for share, one in zip(free, _FREE, strict=True))
+        groups = ", ".join(f"{share:.0%} free in {name}" for share, name in zip(free, NAMES, strict=True))
         told.append(
             f"{history.label}, after {last.step:,} steps: {used:.0%} in use, {groups}; "
             f"{plural(sum(last.failures), 'request')} refused, {plural(last.mixed_blocks, 'pageblock')} of mixed types"
@@ -45,69 +46,129 @@ def alt_history(histories: Sequence[History]) -> str:
     return f"Memory of {plural(first.nr_pages, 'page')} over {plural(len(first.moments), 'moment')}. {'. '.join(told)}."
 
 
+class Stack(Painted):
+    """Layers on top of each other, column by column; a hatch runs on from one column to the next."""
+
+    def __init__(self, box: Sequence[float], inks: Sequence[Ink]) -> None:
+        super().__init__(box)
+        self.inks = tuple(inks)
+        self.ends: NDArray[np.float64] = np.zeros(0)
+        """Where columns end, in CSS pixels from the left edge; each begins where the one before ends."""
+        self.levels: NDArray[np.float64] = np.zeros((0, len(inks)))
+        """By column and layer, how high the layer's top is: 0 the bottom of the box, 1 its top."""
+
+    def put(self, ends: Sequence[float], shares: Sequence[Sequence[float]]) -> None:
+        """Show columns; ``shares`` are the heights of their layers from below, 1 for the whole box."""
+        self.ends, self.levels = np.array(ends), np.cumsum(np.array(shares).reshape(len(ends), -1), axis=1)
+
+    def paint(self, pixels: NDArray[np.uint32], scale: float) -> None:
+        """Set the pixels of all layers, each with a line on its top."""
+        high, wide = pixels.shape
+        sheets = [(sheet(one, high, wide, scale), word(one.edge)) for one in self.inks]
+        rights = np.rint(self.ends * scale).astype(int).tolist()
+        tops = np.rint(high * (1 - self.levels)).astype(int).tolist()
+        # Copies of slices: a mask for each layer would take several times as long.
+        for left, right, levels in zip((0, *rights), rights, tops, strict=False):
+            bottom = high
+            for top, (face, edge) in zip(levels, sheets, strict=True):
+                if top < bottom:
+                    pixels[top:bottom, left:right] = face[top:bottom, left:right]
+                    pixels[top, left:right] = edge
+                    bottom = top
+
+
 class HistoryPicture(Picture):
-    """One or two histories below each other on one scale: memory in use at the bottom, free memory by order above."""
+    """One or two histories below each other on one scale: memory in use at the bottom, free memory by order above.
+
+    Below each, on one scale too: where requests were refused, and how many pageblocks mix types.
+    """
 
     def __init__(self, histories: Sequence[History]) -> None:
         if not 1 <= len(histories) <= MOST:
             raise ValueError(f"one or two histories are shown together, not {len(histories)}")
-        self._panels = len(histories)
-        bottom = _TOP + self._panels * (_HIGH + _GAP)
-        super().__init__(height=bottom - 14)
+        self._tops = [_TOP + panel * _PANEL for panel in range(len(histories))]
+        super().__init__(height=_TOP + len(histories) * _PANEL - 22)
         self._badge = self.badge(histories[0].source)
         self.text(MARGIN, 24, "What becomes of free memory", 14, bold=True)
-        self.boxes = self.live(Boxes((_LEFT, _TOP, _RIGHT + 1, bottom)))
-        tops = [_TOP + panel * (_HIGH + _GAP) for panel in range(self._panels)]
-        self._titles = [self.text(_LEFT, top - 8, "", 12, live=True, bold=True) for top in tops]
-        self._ends = [self.note(_RIGHT, top + _HIGH + 16, live=True, ha="right") for top in tops]
-        self._told = [[self.text(_RIGHT + 18, top + 14 + 19 * i, "", 11, live=True) for i in range(7)] for top in tops]
-        for top in tops:
+        self.stacks = [self.live(Stack((_LEFT, top, _RIGHT, top + _HIGH), INKS)) for top in self._tops]
+        self.marks = [self.live(Boxes((_LEFT, top + _HIGH, _RIGHT + 2, top + _PANEL))) for top in self._tops]
+        self._titles = [self.text(_LEFT, top - 8, "", 12, live=True, bold=True) for top in self._tops]
+        self._ends = [self.note(_RIGHT, self._lane(top, 1) + 17, live=True, ha="right") for top in self._tops]
+        self.legends = [
+            Legend(self, (_TEXT, top + 6, self.width, top + _HIGH), len(INKS), line=23) for top in self._tops
+        ]
+        self.told = [
+            [self.text(_TEXT, self._lane(top, lane) - 8, "", 11, live=True, va="center") for lane in range(2)]
+            for top in self._tops
+        ]
+        for top in self._tops:
             self._draw_axes(top)
-        legend_row(self, 50, [("", [Entry(one, one.name) for one in (_USED, *_FREE)])])
         self.update(histories)
+
+    @staticmethod
+    def _lane(top: float, lane: int) -> float:
+        """Bottom of a lane: 0 for refused requests, 1 for mixed pageblocks."""
+        return top + _HIGH + 4 + (lane + 1) * _LANE
 
     def _draw_axes(self, top: float) -> None:
         for share in (0, 0.5, 1):
             y = top + _HIGH * (1 - share)
             self.note(_LEFT - 6, y, f"{share:.0%}", ha="right", va="center")
-        self.note(_LEFT, top + _HIGH + 16, "requests, one after the other")
+            self.line([_LEFT, _RIGHT], [y, y], ink.FAINT)
+        for lane, name in enumerate(("refused", "mixed")):
+            y = self._lane(top, lane)
+            self.note(_LEFT - 6, y - 8, name, ha="right", va="center")
+            self.line([_LEFT, _RIGHT], [y, y], ink.LINE)
+        self.note(_LEFT, self._lane(top, 1) + 17, "requests, one after the other")
 
     def update(self, histories: Sequence[History]) -> None:
         """Show other histories, as many as before."""
+        if len(histories) != len(self._tops):
+            raise ValueError(f"this picture shows {len(self._tops)}, not {len(histories)} histories: make a new one")
         self.alt = alt_history(histories)
         source = histories[0].source
         self._badge.set(str(replace(source, note=source.note.split(",")[0])))
-        last = max(history.moments[-1].step for history in histories) or 1
-        boxes: list[Box] = []
-        inks: list[Ink] = []
+        scale = (_RIGHT - _LEFT) / (max(history.moments[-1].step for history in histories) or 1)
+        most_refused = max(max(refused_of(history), default=0) for history in histories)
+        most_mixed = max(moment.mixed_blocks for history in histories for moment in history.moments)
         for panel, history in enumerate(histories):
             self._titles[panel].set(history.label)
             self._ends[panel].set(f"{history.moments[-1].step:,}")
             self._tell(panel, history)
-            self._draw(history, _TOP + panel * (_HIGH + _GAP), last, boxes, inks)
-        self.boxes.put(boxes, inks)
+            ends = [max(moment.step * scale, 2.0) for moment in history.moments]
+            self.stacks[panel].put(ends, [shares_of(moment, history.nr_pages) for moment in history.moments])
+            self._mark(panel, history, ends, most_refused, most_mixed)
         self.touch()
 
     def _tell(self, panel: int, history: History) -> None:
         last = history.moments[-1]
-        used, *free = shares_of(last, history.nr_pages)
-        lines = [
-            f"in use {used:.0%}",
-            *(f"free in order {low} to {high}: {share:.0%}" for share, (low, high) in zip(free, GROUPS, strict=True)),
-            f"refused: {sum(last.failures):,}", f"pageblocks of mixed types: {last.mixed_blocks:,}",
-        ]  # fmt: skip
-        for label, line in zip(self._told[panel], lines, strict=True):
-            label.set(line)
+        shares = shares_of(last, history.nr_pages)
+        names = ("in use", *(f"free, {name}" for name in NAMES))
+        told = [Entry(one, name, f"{share:.0%}") for one, name, share in zip(INKS, names, shares, strict=True)]
+        self.legends[panel].set(told[::-1])
+        refused, mixed = self.told[panel]
+        refused.set(f"{plural(sum(last.failures), 'request')} refused so far")
+        mixed.set(f"{plural(last.mixed_blocks, 'pageblock')} of mixed types")
 
-    def _draw(self, history: History, top: float, last: int, boxes: list[Box], inks: list[Ink]) -> None:
-        """A column for every moment, from the one before to it, stacked from below."""
-        wide = (_RIGHT - _LEFT) / last
-        moments = history.moments
-        for before, moment in zip((moments[0], *moments), moments, strict=False):
-            left, right = _LEFT + wide * before.step, max(_LEFT + wide * before.step + 1, _LEFT + wide * moment.step)
-            y = top + _HIGH
-            for share, one in zip(shares_of(moment, history.nr_pages), (_USED, *_FREE), strict=True):
-                if share > 0:
-                    boxes.append(Box(left, y - _HIGH * share, right, y))
+    def _mark(
+        self, panel: int, history: History, ends: Sequence[float], most_refused: int, most_mixed: int
+    ) -> None:  # fmt: skip
+        """Draw the two lanes below: a bar for each moment, as high as its share of the most there is."""
+        boxes, inks = [], []
+        values = (refused_of(history), [moment.mixed_blocks for moment in history.moments[1:]])
+        for lane, (counts, most, one) in enumerate(
+            zip(values, (most_refused, most_mixed), (ink.REFUSED, ink.MIXED), strict=True)
+        ):
+            bottom = self._lane(self._tops[panel], lane)
+            for (left, right), count in zip(pairwise(ends), counts, strict=True):
+                if count:
+                    high = max(2.0, (_LANE - 5) * count / most)
+                    boxes.append(Box(_LEFT + left, bottom - high, _LEFT + max(right, left + 1), bottom))
                     inks.append(one)
-                    y -= _HIGH * share
+        self.marks[panel].put(boxes, inks, [""] * len(boxes))
+
+
+def refused_of(history: History) -> list[int]:
+    """Return how many requests were refused from each moment to the next."""
+    totals = [sum(moment.failures) for moment in history.moments]
+    return [after - before for before, after in pairwise(totals)]

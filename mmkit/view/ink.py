@@ -126,6 +126,8 @@ PIECES: tuple[Ink, ...] = (
     Ink("in huge pieces", "", "#0072b2", "#0072b2", "", PAPER, edge="#004c78"),
 )
 """Free memory by the size of its blocks."""
+REFUSED = Ink("refused", "!", ALERT, ALERT, "", PAPER, edge=ALERT)
+MIXED = Ink("of mixed types", "", "#8f7fd0", "#6a5fc0", "/", edge="#6a5fc0")
 TAKEN_OFF = Ink("to be moved", "m", "#000000", "#000000", "", PAPER)
 ROOM = Ink("room for them", "r", "#f0e442", "#b9ad10", ".", edge="#8f8600")
 MOVED = Ink("moved here", "n", "#7cc7ee", "#0072b2", "|", edge="#004c78")
@@ -134,7 +136,7 @@ STUCK = Ink("movable, but stays", "!", "#a50f15", "#e08a4a", "\\", PAPER, edge="
 INKS: tuple[Ink, ...] = (
     *USE_INKS.values(), *FREE_INKS.values(), *OBJECT_INKS.values(), *ZONE_INKS.values(),
     NO_OBJECT, LARGE_FREE, CMA, UNTOLD, SET_BIT, CLEAR_BIT, FIELD, WATER, KEPT,
-    USED, VACANT, WASTED, LARGEST, WHY, *PIECES, TAKEN_OFF, ROOM, MOVED, STUCK,
+    USED, VACANT, WASTED, LARGEST, WHY, *PIECES, REFUSED, MIXED, TAKEN_OFF, ROOM, MOVED, STUCK,
     RULE, GHOST, TAG, MARK,
 )  # fmt: skip
 """All of them: what the palette of the PNG files is made for."""

@@ -23,11 +23,14 @@ from mmkit.view.successrate import SuccessRatePicture
 
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.3, 0.5)
 
+WORKLOAD = Workload(seed=3, nr_pages=4096)
+CROWDED = Workload(seed=4, nr_pages=4096, unmovable=0.3, occupancy=1, orders=(1, 1, 1, 1, 1, 1))
+
 
 @cache
 def run(grouping: bool, moments: int = 20) -> Run:
     """A workload, run to its end."""
-    return Workload(seed=3, nr_pages=4096).run(grouping, moments)
+    return WORKLOAD.run(grouping, moments)
 
 
 def packets() -> Occupancy:
@@ -72,6 +75,8 @@ FRAGMENTATION_PICTURES: dict[str, Callable[[], Picture]] = {
     "indices of workloads": lambda: FragmentationPicture([measure(run(g).buddy.snapshot()) for g in (True, False)]),
     "indices many": lambda: FragmentationPicture([measure((10**k, 5, k), name=f"Zone{k}", node=k) for k in range(14)]),
     "history two": lambda: HistoryPicture([run(True).history, run(False).history]),
+    "history begun": lambda: HistoryPicture([Run(WORKLOAD, grouping).history for grouping in (True, False)]),
+    "history refused": lambda: HistoryPicture([CROWDED.run(True).history, CROWDED.run(False).history]),
     "history one": lambda: HistoryPicture([run(False).history]),
     "occupancy packets": lambda: OccupancyPicture(packets()),
     "occupancy workload": lambda: OccupancyPicture(run(True).occupancy()),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 
 import numpy as np
 import pytest
@@ -13,11 +12,12 @@ from mmkit.data import recording
 from mmkit.model import compacttrace
 from mmkit.model.buddy import BuddyAllocator
 from mmkit.model.fragmentation import measure, measure_all
-from mmkit.model.fragstate import Occupancy
+from mmkit.model.fragstate import History, Moment, Occupancy
 from mmkit.model.migratetype import MigrateType
 from mmkit.model.pageblock import INSIDE
 from mmkit.model.snapshot import MODEL
 from mmkit.view import compaction, history, ink, occupancy
+from mmkit.view.artist import word
 from mmkit.view.compaction import CompactionPicture
 from mmkit.view.fragmentation import MOST, FragmentationPicture, alt_fragmentation
 from mmkit.view.history import HistoryPicture
@@ -133,16 +133,55 @@ def test_what_is_left_out_is_said():
 # -- history ----------------------------------------------------------------------------------------------------------
 
 
-def test_every_moment_fills_its_column_from_bottom_to_top():
+def test_every_moment_is_a_column_with_a_layer_for_each_share():
     told = run(True).history
-    picture = HistoryPicture([told])
-    columns = Counter((round(box.left, 3), round(box.right, 3)) for box in picture.boxes.boxes)
-    assert len(columns) == len(told.moments)
-    for left, right in columns:
-        boxes = [box for box in picture.boxes.boxes if (round(box.left, 3), round(box.right, 3)) == (left, right)]
-        edges = sorted({round(y, 6) for box in boxes for y in (box.top, box.bottom)})
-        assert edges[-1] - edges[0] == pytest.approx(138)
-        assert sum(box.bottom - box.top for box in boxes) == pytest.approx(138)
+    (stack,) = HistoryPicture([told]).stacks
+    wide = stack.box.right - stack.box.left
+    assert stack.ends[1:] == pytest.approx([wide * one.step / told.moments[-1].step for one in told.moments[1:]])
+    shares = [history.shares_of(moment, 4096) for moment in told.moments]
+    assert stack.levels == pytest.approx(np.cumsum(shares, axis=1))
+    assert stack.levels[:, -1] == pytest.approx(1)
+
+
+def test_layers_are_as_high_as_their_shares():
+    stack = history.Stack((0, 0, 40, 100), (ink.USED, ink.VACANT, ink.LARGEST))
+    stack.put([10, 30], [(0.5, 0, 0.5), (0.2, 0.3, 0)])
+    pixels = np.zeros((200, 80), dtype=np.uint32)
+    stack.paint(pixels, 2.0)
+    used, vacant, largest = ([word(one.face), word(one.mark), word(one.edge)] for one in stack.inks)
+    assert np.isin(pixels[100:, :20], used).all()
+    assert np.isin(pixels[:100, :20], largest).all()
+    assert np.isin(pixels[160:, 20:60], used).all()
+    assert np.isin(pixels[100:160, 20:60], vacant).all()
+    assert not pixels[:100, 20:60].any()
+    assert not pixels[:, 60:].any()
+    assert (pixels[100, :20] == word(ink.USED.edge)).all()
+    assert (pixels[1:, 30] == pixels[1:, 31]).mean() > 0.5  # a hatch of bars goes on
+
+
+def test_both_histories_are_on_one_scale_and_refusals_stand_where_they_were():
+    def moment(step, failures, mixed):
+        return Moment(step, (0, 4), (failures, 0), 8, mixed)
+
+    long = History(MODEL, "long", 16, (moment(0, 0, 0), moment(50, 0, 1), moment(100, 4, 4)))
+    short = History(MODEL, "short", 16, (moment(0, 0, 0), moment(50, 2, 0)))
+    picture = HistoryPicture([long, short])
+    assert [stack.ends[-1] for stack in picture.stacks] == [594, 297]
+    found = [[(one.name, box.left, box.right, box.bottom - box.top)
+              for box, one in zip(marks.boxes, marks.inks, strict=True)] for marks in picture.marks]  # fmt: skip
+    assert found == [
+        [("refused", 363, 660, 17), ("of mixed types", 68, 363, 17 / 4), ("of mixed types", 363, 660, 17)],
+        [("refused", 68, 363, 17 / 2)],
+    ]
+    assert [[label.text for label in lines] for lines in picture.told] == [
+        ["4 requests refused so far", "4 pageblocks of mixed types"],
+        ["2 requests refused so far", "0 pageblocks of mixed types"],
+    ]
+
+
+def test_large_orders_are_counted_too():
+    moment = Moment(1, (0,) * 12 + (1,), (0,) * 13, 4096)
+    assert history.shares_of(moment, 8192) == (0.5, 0, 0, 0, 0.5)
 
 
 def test_shares_of_a_moment_add_up():
@@ -166,6 +205,8 @@ def test_history_updated_and_refused():
     same_pixels(picture, HistoryPicture(both[::-1]))
     with pytest.raises(ValueError, match="one or two histories"):
         HistoryPicture([])
+    with pytest.raises(ValueError, match="2, not 1 histories"):
+        picture.update(both[:1])
 
 
 # -- occupancy --------------------------------------------------------------------------------------------------------
