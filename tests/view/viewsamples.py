@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 from beforesamples import BEFORE_AFTER_PICTURES
 from fragsamples import FRAGMENTATION_PICTURES
+from kmallocsamples import KMALLOC_PICTURES
 from slabsamples import SLAB_PICTURES
 
 from mmkit.data import recording
@@ -176,6 +177,7 @@ PICTURES: dict[str, Callable[[], Picture]] = {
     "walk empty": lambda: ZonelistPicture(ZoneWalk(MODEL, "GFP_KERNEL", 0, ())),
     **FRAGMENTATION_PICTURES,
     **SLAB_PICTURES,
+    **KMALLOC_PICTURES,
     **BEFORE_AFTER_PICTURES,
 }  # fmt: skip
 
