@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from mmkit.model.snapshot import BuddySnapshot, FrameMap, FrameUse, Source
 from mmkit.record import Record
 from mmkit.view import ink
-from mmkit.view.blocks import used_runs
+from mmkit.view.blocks import uses_of
 from mmkit.view.cells import NOTHING, Cells
 from mmkit.view.frames import choose_grid, count_uses, fold
 from mmkit.view.parts import Entry, Legend, listed, outline_of, pages_size, plural
@@ -20,7 +20,6 @@ LARGE = 2
 INKS = {use + (use >= LARGE): one for use, one in ink.USE_INKS.items()} | {LARGE: ink.LARGE_FREE}
 _TOP, _WIDE, _HIGH, _LARGEST, _GAP = 104, 420, 264, 40, 36
 _COLUMNS = 3
-_USE_OF_INK = {one: use for use, one in ink.USE_INKS.items()}
 
 
 class Side(Record):
@@ -44,16 +43,6 @@ class Side(Record):
     def large(self) -> int:
         """Pages in large free blocks."""
         return self.values.count(LARGE)
-
-
-def uses_of(snapshot: BuddySnapshot) -> NDArray[np.uint8]:
-    """Return the FrameUse of every page of a zone."""
-    uses = np.zeros(snapshot.nr_pages, dtype=np.uint8)
-    for run in used_runs(snapshot):
-        wide = run.end - run.start
-        covered = np.repeat(run.start - snapshot.start_pfn - np.cumsum(wide) + wide, wide) + np.arange(wide.sum())
-        uses[covered] = _USE_OF_INK[run.ink]
-    return uses
 
 
 def side_of(memory: Memory, order: int | None = None) -> Side:

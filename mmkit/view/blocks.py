@@ -22,6 +22,7 @@ USED_INKS = {
 }  # fmt: skip
 """Allocated blocks by the type they were allocated with."""
 _UNKNOWN = 0xFF
+_USE_OF_INK = {one: use for use, one in ink.USE_INKS.items()}
 FREE_LEGEND = [Entry(one, one.name.lower()) for one in list(ink.FREE_INKS.values())[:3]]
 USED_LEGEND = [
     Entry(ink.USE_INKS[FrameUse.UNMOVABLE], "unmovable"), Entry(ink.USE_INKS[FrameUse.MOVABLE], "movable"),
@@ -68,6 +69,24 @@ def used_runs(snapshot: BuddySnapshot) -> list[Run]:
         pfn, order = snapshot.in_hand
         runs.append(_range_run([(pfn, pfn + (1 << order))], ink.IN_HAND))
     return [run for run in runs if len(run.start)]
+
+
+def pages_in(start: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return all pages of the ranges [start, end), range by range.
+
+    >>> pages_in(np.array([4, 9]), np.array([6, 12])).tolist()
+    [4, 5, 9, 10, 11]
+    """
+    wide = end - start
+    return np.repeat(start - np.cumsum(wide) + wide, wide) + np.arange(wide.sum())
+
+
+def uses_of(snapshot: BuddySnapshot) -> NDArray[np.uint8]:
+    """Return the FrameUse of every page of a zone."""
+    uses = np.zeros(snapshot.nr_pages, dtype=np.uint8)
+    for run in used_runs(snapshot):
+        uses[pages_in(run.start, run.end) - snapshot.start_pfn] = _USE_OF_INK[run.ink]
+    return uses
 
 
 def letters_on(lanes: Lanes, runs: Sequence[Run], y: float, pfns: bool = True) -> list[Letter]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from mmkit.model import compacttrace
 from mmkit.model.fragstate import CompactionSnapshot
 from mmkit.model.migratetype import MigrateType
+from mmkit.model.snapshot import FrameUse
 from mmkit.model.trace import Event
 from mmkit.view import ink
-from mmkit.view.blocks import USED_INKS
+from mmkit.view.blocks import USED_INKS, pages_in, uses_of
 from mmkit.view.cells import NOTHING, Cells
 from mmkit.view.compactwords import compaction_in_words
 from mmkit.view.parts import Entry, legend_row, listed, plural, segments, spread, write_lines
@@ -26,6 +27,9 @@ _VALUES = {kind: 3 + number for number, kind in enumerate(_KINDS)}
 INKS = {_VALUES[kind]: USED_INKS[kind] for kind in _KINDS} | {
     FREE: ink.VACANT, UNTOLD: ink.USED, MOVED: ink.MOVED, ROOM: ink.ROOM, STUCK: ink.STUCK, ISOLATED: ink.TAKEN_OFF,
 }  # fmt: skip
+_USES = {FrameUse.UNMOVABLE: _VALUES[MigrateType.UNMOVABLE], FrameUse.MOVABLE: _VALUES[MigrateType.MOVABLE],
+         FrameUse.RECLAIMABLE: _VALUES[MigrateType.RECLAIMABLE], FrameUse.FREE: FREE}  # fmt: skip
+_VALUE_OF_USE = np.array([_USES.get(use, UNTOLD) for use in FrameUse], dtype=np.uint8)
 _LEFT, _TOP, _WIDE, _HIGH, _LARGEST, _TEXT = 76, 108, 512, 288, 64, 694
 _LINE, _LINES = 17, 15
 _MOST_ARROWS = 64
@@ -36,24 +40,27 @@ Points = list[tuple[float, float]]
 def cells_of(snapshot: CompactionSnapshot) -> NDArray[np.uint8]:
     """Return what every page of the zone is."""
     buddy = snapshot.buddy
-    values = np.full(buddy.nr_pages, UNTOLD, np.uint8)
+    values = _VALUE_OF_USE[uses_of(buddy)]
+    codes = np.frombuffer(buddy.allocated, dtype=np.uint8)
 
-    def fill(blocks: Iterable[Block], value: int) -> None:
-        for pfn, order in blocks:
-            values[pfn - buddy.start_pfn : pfn - buddy.start_pfn + (1 << order)] = value
+    def fill(blocks: NDArray[np.int64], value: int) -> None:
+        pfn, order = blocks.T
+        values[pages_in(pfn, pfn + (1 << order)) - buddy.start_pfn] = value
 
-    for order, lists in enumerate(buddy.free_lists):
-        fill(((pfn, order) for pfns in lists for pfn in pfns), FREE)
-    orders = {}
-    for pfn, order, kind in buddy.allocated_blocks:
-        orders[pfn] = order
-        fill([(pfn, order)], _VALUES.get(MigrateType(kind), UNTOLD))
-    fill(((new, order) for _, new, order in snapshot.moved if orders.get(new) == order), MOVED)
-    stuck = [(pfn, orders[pfn]) for pfn, _ in snapshot.failed if pfn in orders]
-    fill((block for block in stuck if values[block[0] - buddy.start_pfn] == _VALUES[MigrateType.MOVABLE]), STUCK)
-    fill(snapshot.targets, ROOM)
-    fill(snapshot.isolated, ISOLATED)
+    moved = _table(snapshot.moved)[:, 1:]
+    code = codes[moved[:, 0] - buddy.start_pfn]
+    fill(moved[code & 0x8F == 0x80 | moved[:, 1]], MOVED)
+    failed = np.array([pfn for pfn, _ in snapshot.failed], dtype=np.int64)
+    code = codes[failed - buddy.start_pfn]
+    stuck = (code >= 0x80) & (values[failed - buddy.start_pfn] == _VALUES[MigrateType.MOVABLE])
+    fill(np.column_stack([failed, code & 0x0F])[stuck], STUCK)
+    fill(_table(snapshot.targets, 2), ROOM)
+    fill(_table(snapshot.isolated, 2), ISOLATED)
     return values
+
+
+def _table(rows: Sequence[tuple[int, ...]], columns: int = 3) -> NDArray[np.int64]:
+    return np.array(rows, dtype=np.int64).reshape(-1, columns)
 
 
 def moves_of(snapshot: CompactionSnapshot, event: Event | None) -> tuple[tuple[int, int, int], ...]:

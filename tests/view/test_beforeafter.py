@@ -12,7 +12,8 @@ from mmkit.model.framemap import frame_map
 from mmkit.model.snapshot import MODEL, BuddySnapshot, FrameMap, FrameUse, Source
 from mmkit.record import replace
 from mmkit.view import ink
-from mmkit.view.beforeafter import INKS, LARGE, BeforeAfter, alt_before_after, longest_run, side_of, uses_of
+from mmkit.view.beforeafter import INKS, LARGE, BeforeAfter, alt_before_after, longest_run, side_of
+from mmkit.view.blocks import uses_of
 from mmkit.view.cells import NOTHING
 
 ZONES = [*toy(), *odd(), *compacted(8192)]
