@@ -7,33 +7,44 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mmkit.model.slabstate import CacheSnapshot, Place, SlabSnapshot
+from mmkit.model.slabstate import CacheSnapshot, ObjectState, Place, SlabFlags, SlabSnapshot
 from mmkit.view import ink
 from mmkit.view.cells import NOTHING, Cells
 from mmkit.view.parts import Entry, legend_row, listed, plural
 from mmkit.view.picture import MARGIN, Picture
 
-_LEFT, _TOP, _WIDE, _HIGH = 12, 84, 876, 300
-_LARGEST, _NAME_ROWS = 14, 18
+_LEFT, _TOP, _WIDE, _HIGH = 12, 90, 876, 330
+_LARGEST, _NAME_ROWS, _LEAST = 13, 18, 100
 _LISTS = {
     Place.CPU: "CPU slabs", Place.CPU_PARTIAL: "CPUs' partial slabs", Place.NODE: "node's partial slabs",
     Place.FULL: "full, on no list",
 }  # fmt: skip
 
 
+def list_names(flags: SlabFlags) -> dict[Place, str]:
+    """Return what lists of slabs are called; a cache that notes its users keeps a list of full ones too."""
+    return _LISTS | ({Place.FULL: "full slabs"} if flags & SlabFlags.STORE_USER else {})
+
+
 def alt_slab_fill(cache: CacheSnapshot) -> str:
     """Say how many objects of how many slabs are in use, list by list, and how full partial slabs are."""
     lists = []
-    for place, name in _LISTS.items():
+    for place, name in list_names(cache.geometry.flags).items():
         slabs = [slab for slab in cache.slabs if slab.place is place]
         if slabs:
             objects = sum(len(slab.objects) for slab in slabs)
             lists.append(f"{name} {len(slabs):,}, {sum(slab.inuse for slab in slabs) / objects:.0%} in use")
     empty = sum(slab.inuse == 0 for slab in cache.slabs)
+    damaged = _damaged(cache)
     return (
         f"Cache {cache.geometry.name}, an object a cell: {cache.active_objs:,} of {plural(cache.num_objs, 'object')} "
-        f"in {plural(len(cache.slabs), 'slab')} in use; {listed(lists) or 'no slab'}; {empty:,} empty. ({cache.source})"
+        f"in {plural(len(cache.slabs), 'slab')} in use; {listed(lists or ['no slab'])}; {empty:,} empty"
+        f"{f'; {damaged:,} damaged' if damaged else ''}. ({cache.source})"
     )
+
+
+def _damaged(cache: CacheSnapshot) -> int:
+    return sum(slab.objects.count(ObjectState.DAMAGED) for slab in cache.slabs)
 
 
 class Shelf:
@@ -64,20 +75,20 @@ class Shelf:
 class SlabFill(Picture):
     """All slabs of a cache at once, from one to hundreds: an object is a cell, marked by its state.
 
-    When not even cells of half a pixel fit, only the first slabs of each list are drawn, and it is said how many.
+    When not even cells of half a pixel fit, only the first slabs of each list are drawn, and it is said how many. The
+    picture grows when it has to, and stays so.
     """
 
     def __init__(self, cache: CacheSnapshot) -> None:
-        super().__init__(height=_TOP + _HIGH + 40)
+        super().__init__(height=_TOP + _LEAST)
         self._badge = self.badge(cache.source)
         self._heading = self.text(MARGIN, 24, "", 14, live=True, bold=True)
         self._note = self.note(MARGIN, 46, live=True)
         self.cells = [self.live(Cells(ink.OBJECT_INKS)) for _ in Place]
         self.names = [self.text(_LEFT, 0, "", 11, live=True, bold=True) for _ in Place]
         entries = [Entry(one, one.name) for one in reversed(ink.OBJECT_INKS.values())]
-        legend_row(self, self.height - 14, [("an object:", entries)])
+        legend_row(self, 70, [("an object is a cell:", entries)])
         self._values: list[NDArray[np.uint8] | None] = [None] * len(Place)
-        self._layout: tuple[object, ...] = ()
         self.update(cache)
 
     def update(self, cache: CacheSnapshot) -> None:
@@ -91,13 +102,16 @@ class SlabFill(Picture):
         lists, left = _first_ones(lists, objects)
         shelf = Shelf([len(slabs) for slabs in lists], objects)
         more = f"; the first {sum(map(len, lists)):,} slabs are drawn" if left else ""
+        more += f"; {_damaged(cache):,} damaged" if _damaged(cache) else ""
         self._note.set(f"{plural(len(cache.slabs), 'slab')} of {plural(objects, 'object')}{more}")
-        self._draw(lists, shelf)
+        names = list(list_names(cache.geometry.flags).values())
+        self.resize(max(self.height, self._draw(lists, names, shelf) + 12))
         self.touch()
 
-    def _draw(self, lists: Sequence[Sequence[SlabSnapshot]], shelf: Shelf) -> None:
+    def _draw(self, lists: Sequence[Sequence[SlabSnapshot]], names: Sequence[str], shelf: Shelf) -> float:
+        """Draw list by list; returns where the last one ends."""
         y = float(_TOP)
-        for number, (slabs, name) in enumerate(zip(lists, _LISTS.values(), strict=True)):
+        for number, (slabs, name) in enumerate(zip(lists, names, strict=True)):
             self.names[number].set(f"{name}: {len(slabs):,}" if slabs else "", y=y + 10)
             self.cells[number].set_visible(bool(slabs))
             if slabs:
@@ -107,6 +121,7 @@ class SlabFill(Picture):
                 self.cells[number].put(values, box, self._changed_rows(number, values))
                 self._values[number] = values
                 y = top + values.shape[0] * shelf.cell + 2
+        return y
 
     def _changed_rows(self, number: int, values: NDArray[np.uint8]) -> tuple[int, int] | None:
         old = self._values[number]

@@ -11,11 +11,12 @@ from mmkit.errors import OutOfMemory
 from mmkit.model import slabtrace
 from mmkit.model.memory import PhysicalMemory
 from mmkit.model.slab import KmemCache
-from mmkit.model.slabstate import CacheSnapshot, SlabFlags
+from mmkit.model.slabstate import CacheSnapshot, Place, SlabFlags
 from mmkit.model.trace import Event, Trace
 from mmkit.record import replace
 from mmkit.view.picture import Picture
 from mmkit.view.slab import SlabPicture
+from mmkit.view.slabfill import SlabFill
 
 DEBUG = SlabFlags.CONSISTENCY_CHECKS | SlabFlags.RED_ZONE | SlabFlags.POISON | SlabFlags.STORE_USER
 Step = tuple[CacheSnapshot, Event | None]
@@ -95,6 +96,16 @@ def damaged() -> KmemCache:
     return made
 
 
+def too_many() -> CacheSnapshot:
+    """4,000 slabs of 512 objects each: more than there are pixels."""
+    cache = filled(8, 300, 0.6)
+    (first,) = cache.slabs
+    others = (
+        replace(first, pfn=first.pfn + n, place=Place.FULL, cpu=None, objects=b"\2" * 512) for n in range(1, 4000)
+    )
+    return replace(cache, slabs=(first, *others))
+
+
 SLAB_PICTURES: dict[str, Callable[[], Picture]] = {
     "slab empty": lambda: SlabPicture(cache_of(192).snapshot()),
     "slab one": lambda: SlabPicture(filled(500, 8)),
@@ -106,4 +117,11 @@ SLAB_PICTURES: dict[str, Callable[[], Picture]] = {
     "slab debug": lambda: SlabPicture(damaged().snapshot()),
     "slab short": lambda: SlabPicture(short_of_memory()),
     **{f"slab step {n}": lambda n=n: SlabPicture(*steps()[n]) for n in (0, 2, 40, 70, 90, 126)},
+    "fill empty": lambda: SlabFill(cache_of(192).snapshot()),
+    "fill few": lambda: SlabFill(filled(192, 60, 0.6, 2)),
+    "fill 500 slabs": lambda: SlabFill(filled(128, 16_000, 0.6, 2)),
+    "fill 512 objects": lambda: SlabFill(filled(8, 300, 0.6)),
+    "fill four lists": lambda: SlabFill(filled(192, 3000, 0.98, 2)),
+    "fill debug": lambda: SlabFill(damaged().snapshot()),
+    "fill too many": lambda: SlabFill(too_many()),
 }  # fmt: skip
