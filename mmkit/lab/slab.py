@@ -10,7 +10,7 @@ import ipywidgets as widgets
 
 from mmkit.lab.bar import Number, button, row
 from mmkit.lab.base import Lab, handler
-from mmkit.lab.slabbench import CRIMES, DEBUG, MOST_OBJECTS, Plan, SlabBench, SlabState
+from mmkit.lab.slabbench import CRIMES, DEBUG, MOST_OBJECTS, Plan, SlabBench, SlabState, is_whole
 from mmkit.lab.timeline import Entry
 from mmkit.model.slabstate import CacheSnapshot
 from mmkit.view.picture import Picture
@@ -27,15 +27,19 @@ PICTURES = {
 }
 ALIGNMENTS = {"none": 0, "cache line (64)": 64, "256": 256, "page (4096)": 4096}
 DEBUG_NAMES = {"F": "checks", "Z": "red zones", "P": "poison", "U": "last user"}
+LARGEST, MOST_CPUS = 8192, 64
+"""Ends of the controls; ``build`` takes more."""
 _LISTED = 300
+_NO_BYTES = (
+    "There is no object to look at byte by byte: switch debugging on, then take an object. The slabs are shown instead."
+)
 
 
 class SlabLab(Lab):
     """One slab cache, on a machine of 256 MiB.
 
-    ``object_size`` and ``align`` are in bytes; ``debug`` is True for all that slub_debug
-    offers, or some of its letters: "FZ"; ``random_order`` hands
-    out the objects of a new slab in an order that looks random, as Linux does.
+    ``object_size`` and ``align`` are in bytes; ``debug`` is True for all that slub_debug offers, or some of its
+    letters: "FZ"; ``random_order`` hands out the objects of a new slab in an order that looks random, as Linux does.
     """
 
     def __init__(
@@ -43,22 +47,23 @@ class SlabLab(Lab):
         random_order: bool = False,
     ) -> None:  # fmt: skip
         plan = Plan(object_size, align, nr_cpus, letters_of(debug), random_order)
+        bench = SlabBench(plan)  # A cache that cannot be is refused before there are controls for it.
         self._make_controls(plan)
         super().__init__(self._rows(), ())
         self._following = False
         self._shown: dict[str, Picture] = {}
-        bench = SlabBench(plan, trace=self.trace)
+        bench.trace = bench.cache.trace = self.trace
         self.begin(bench, f"an empty cache, {plan}: {_sizes(bench.cache.snapshot())}")
         self._connect()
 
     def _make_controls(self, plan: Plan) -> None:
         look: dict[str, Any] = {"style": {"description_width": "initial"}}
-        self.size_number = Number("Object size", 1, 8192, plan.object_size, "Bytes of an object")
+        self.size_number = Number("Object size", 1, LARGEST, plan.object_size, "Bytes of an object")
         self.align_menu = widgets.Dropdown(
             description="Align", options=ALIGNMENTS, layout=widgets.Layout(width="13em"), **look
         )
         self.cpus_box = widgets.BoundedIntText(
-            plan.nr_cpus, min=1, max=64, description="CPUs", layout=widgets.Layout(width="7em"), **look
+            plan.nr_cpus, min=1, max=MOST_CPUS, description="CPUs", layout=widgets.Layout(width="7em"), **look
         )
         self.debug_toggles = {
             letter: widgets.Checkbox(
@@ -109,7 +114,12 @@ class SlabLab(Lab):
             control.observe(partial(self._changed, name), "value")
         for toggle in self.debug_toggles.values():
             toggle.observe(self._debug_changed, "value")
-        self.picture_menu.observe(lambda _: self.redraw(), "value")
+        self.picture_menu.observe(lambda _: self._look(), "value")
+
+    def _look(self) -> None:
+        self.redraw()
+        if self.picture_menu.value == "object" and self.timeline.current.snapshot.looked_at is None:
+            self.say(_NO_BYTES)
 
     def _debug_changed(self, change: Any) -> None:
         if not self._following:
@@ -163,6 +173,9 @@ class SlabLab(Lab):
 
     def _follow(self, plan: Plan) -> None:
         self._following = True
+        # Both ends first: box and slider are linked, and each cuts what is beyond its own.
+        self.size_number.box.max = self.size_number.slider.max = max(LARGEST, plan.object_size)
+        self.cpus_box.max = max(MOST_CPUS, plan.nr_cpus)
         self.size_number.value, self.cpus_box.value = plan.object_size, plan.nr_cpus
         if plan.align not in ALIGNMENTS.values():
             self.align_menu.options = {**ALIGNMENTS, str(plan.align): plan.align}
@@ -212,8 +225,7 @@ class SlabLab(Lab):
     def alloc(self, count: int | None = None, cpu: int | None = None) -> None:
         """Take objects: as many, and on the CPU, that the controls say unless told otherwise."""
         number, on = self.count_box.value if count is None else count, self._cpu(cpu)
-        title = f"allocate {number:,} object{'s' * (number != 1)} on CPU {on}"
-        self.act(title, lambda bench: bench.alloc(number, on), told=_taken)
+        self.act(f"allocate {_objects(number)} on CPU {on}", lambda bench: bench.alloc(number, on), told=_taken)
 
     @handler
     def free(self, address: int | None = None, cpu: int | None = None) -> None:
@@ -221,13 +233,14 @@ class SlabLab(Lab):
         if address is None and not self.object_menu.value:
             raise ValueError("no object is in use: allocate one first")
         chosen, on = self.object_menu.value if address is None else address, self._cpu(cpu)
-        self.act(f"free 0x{chosen:x} on CPU {on}", lambda bench: bench.free(chosen, on), told=str)
+        name = hex(chosen) if is_whole(chosen) else repr(chosen)
+        self.act(f"free {name} on CPU {on}", lambda bench: bench.free(chosen, on), told=str)
 
     @handler
     def free_random(self, count: int | None = None, cpu: int | None = None) -> None:
         """Give back objects, any."""
         number, on = self.count_box.value if count is None else count, self._cpu(cpu)
-        title = f"free {number:,} object{'s' * (number != 1)} at random, on CPU {on}"
+        title = f"free {_objects(number)} at random, on CPU {on}"
         self.act(title, lambda bench: bench.free_random(number, on), told=str)
 
     @handler
@@ -250,7 +263,7 @@ class SlabLab(Lab):
 def letters_of(debug: bool | str) -> str:
     """Return the letters of what is to be switched on, all for True. Raises ValueError for others than those."""
     given = "".join(DEBUG) if debug is True else debug or ""
-    if set(given.upper()) - set(DEBUG):
+    if not isinstance(given, str) or set(given.upper()) - set(DEBUG):
         raise ValueError(f"debugging is switched on by the letters {', '.join(DEBUG)}, not {debug!r}")
     return "".join(letter for letter in DEBUG if letter in given.upper())
 
@@ -261,9 +274,13 @@ def _sizes(cache: CacheSnapshot) -> str:
     return f"{geometry.size:,} bytes from one to the next, {geometry.objs_per_slab} in a slab of {pages}"
 
 
+def _objects(count: object) -> str:
+    return f"{count:,} object{'s' * (count != 1)}" if is_whole(count) else f"{count!r} objects"
+
+
 def _taken(addresses: tuple[int, int]) -> str:
     count, last = addresses
-    return f"{count:,} object{'s' * (count != 1)} taken, the last one at 0x{last:x}"
+    return f"{_objects(count)} taken, the last one at 0x{last:x}"
 
 
 def _shrunk(count: int) -> str:

@@ -19,6 +19,8 @@ DEBUG = {
     "F": SlabFlags.CONSISTENCY_CHECKS, "Z": SlabFlags.RED_ZONE, "P": SlabFlags.POISON, "U": SlabFlags.STORE_USER,
 }  # fmt: skip
 """What can be switched on, by its letter on the kernel's command line (``slub_debug=FZPU``)."""
+NR_CPUS = 8192
+"""The largest CONFIG_NR_CPUS of x86-64."""
 CRIMES = ("overrun", "underrun", "use after free", "double free", "wrong pointer")
 
 
@@ -76,6 +78,7 @@ class SlabBench:
         self.trace = self.cache.trace = trace
 
     def _begin(self, plan: Plan) -> None:
+        _check(plan)
         cache = KmemCache(
             "lab", plan.object_size, memory=PhysicalMemory("X86_64", RAM), align=plan.align, flags=plan.flags,
             nr_cpus=plan.nr_cpus, seed=1 if plan.random_order else None, trace=self.trace,
@@ -83,7 +86,6 @@ class SlabBench:
         self.plan, self.cache = plan, cache
         self.live: list[int] = []
         self.freed: int | None = None
-        self._refused = False
         self.touched: int | None = None
         self.done: list[tuple[str, tuple[int | str, ...]]] = []
 
@@ -101,7 +103,7 @@ class SlabBench:
 
         Raises ValueError for too few or too many, OutOfMemory as the cache does.
         """
-        if not 1 <= count <= MOST_OBJECTS:
+        if not is_whole(count) or not 1 <= count <= MOST_OBJECTS:
             raise ValueError(f"take 1 to {MOST_OBJECTS:,} objects at a time, not {count!r}")
         self.done.append(("alloc", (count, cpu)))
         self._bulk(count)
@@ -113,37 +115,35 @@ class SlabBench:
     def free(self, address: int, cpu: int = 0) -> str:
         """Give back one object; returns what came of it, in words. Raises ValueError if nobody has it."""
         if address not in self.live:
-            raise ValueError(f"{address:#x} is not in use: choose an object that was taken")
+            shown = f"{address:#x}" if is_whole(address) else repr(address)
+            raise ValueError(f"{shown} is not in use: choose an object that was taken")
         self._bulk(1)
         self.done.append(("free", (address, cpu)))
-        self._free(address, cpu)
-        return self._given_back(1, len(self.live))
+        return self._given_back(self._free(address, cpu), 1)
 
     def free_random(self, count: int = 1, cpu: int = 0) -> str:
         """Give back ``count`` objects, any; returns what came of it, in words. Raises ValueError if there are fewer."""
-        if not 1 <= count <= len(self.live):
+        if not is_whole(count) or not 1 <= count <= len(self.live):
             raise ValueError(f"{len(self.live):,} objects are in use: give back 1 to that many, not {count!r}")
         self.done.append(("free_random", (count, cpu)))
         self._bulk(count)
         rng = Random(f"{len(self.done)} {len(self.live)}")
-        for _ in range(count):
-            at = rng.randrange(len(self.live))
-            self._free(self.live[at], cpu)
-        return self._given_back(count, len(self.live))
+        taken = sum(self._free(rng.choice(self.live), cpu) for _ in range(count))
+        return self._given_back(taken, count)
 
-    def _given_back(self, count: int, left: int) -> str:
-        found = " (debugging has found something, and not taken all of them back)" if self._refused else ""
-        self._refused = False
-        return f"{count:,} object{'s' * (count != 1)} given back, {left:,} in use{found}"
+    def _given_back(self, taken: int, count: int) -> str:
+        found = f" (debugging has found something, and taken {taken:,} of {count:,})" if taken < count else ""
+        return f"{taken:,} object{'s' * (taken != 1)} given back, {len(self.live):,} in use{found}"
 
-    def _free(self, address: int, cpu: int) -> None:
+    def _free(self, address: int, cpu: int) -> bool:
+        """Give back one object; returns False if debugging has not taken it."""
         self.cache.free(address, cpu)
         self.touched = address
-        if address not in self.cache.live:
-            self.live.remove(address)
-            self.freed = address
-        else:
-            self._refused = True
+        if address in self.cache.live:
+            return False
+        self.live.remove(address)
+        self.freed = address
+        return True
 
     def shrink(self) -> int:
         """Take away what CPUs hold, and give empty slabs back; returns how many."""
@@ -207,9 +207,27 @@ class SlabBench:
 
     def snapshot(self) -> SlabState:
         """Return the state."""
-        looked_at = None
-        if self.cache.debug is not None and self.touched is not None and self.cache.slab_of(self.touched) is not None:
-            looked_at = self.cache.debug.object_snapshot(self.touched)
         return SlabState(
-            self.plan, self.cache.snapshot(), tuple(self.live), self.freed, looked_at, tuple(self.done)
+            self.plan, self.cache.snapshot(), tuple(self.live), self.freed, self._looked_at(), tuple(self.done)
         )  # fmt: skip
+
+    def _looked_at(self) -> ObjectSnapshot | None:
+        if self.cache.debug is None or self.touched is None:
+            return None
+        try:
+            return self.cache.debug.object_snapshot(self.touched)
+        except ValueError:  # Its slab was given back.
+            return None
+
+
+def _check(plan: Plan) -> None:
+    """Refuse what the model, which would make a list for each CPU, does not look at."""
+    if not isinstance(plan.random_order, bool):
+        raise TypeError(f"random_order is True or False, not {plan.random_order!r}")
+    if is_whole(plan.nr_cpus) and plan.nr_cpus > NR_CPUS:
+        raise ValueError(f"nr_cpus is {plan.nr_cpus:,}: Linux on x86-64 runs on {NR_CPUS:,} at most")
+
+
+def is_whole(number: object) -> bool:
+    """Whether it is a whole number, and no truth value."""
+    return isinstance(number, int) and not isinstance(number, bool)

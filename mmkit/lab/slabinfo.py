@@ -11,6 +11,7 @@ from mmkit.lab.source import SourceLab
 from mmkit.lab.timeline import Entry
 from mmkit.model.slabstate import SlabInfo
 from mmkit.proc import live
+from mmkit.view.parts import plural
 from mmkit.view.slabinfo import SlabRanking
 
 ORDERS = {"by memory": "memory", "by waste": "waste"}
@@ -38,7 +39,7 @@ class SlabInfoLab(SourceLab):
     def words(self, reading: SlabInfo) -> str:
         """Say how many caches there are and how much memory they hold."""
         pages = sum(line.pages for line in reading.lines)
-        return f"{reading.source}; {len(reading.lines)} caches hold {pages:,} pages"
+        return f"{reading.source}; {plural(len(reading.lines), 'cache')} together hold {plural(pages, 'page')}"
 
     def draw(self, entry: Entry[SlabInfo]) -> None:
         """Draw the ranking."""

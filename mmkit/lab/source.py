@@ -42,8 +42,10 @@ class SourceLab(Lab):
         )  # fmt: skip
         self.read_button = button("Read this machine", "Ask the kernel that this runs on", self.read, style="primary")
         super().__init__((row(self.source_menu, self.read_button, *controls),), ())
-        self.begin(Shown(self.read_recording(start)), f"the recording {start}")
-        self.source_menu.observe(lambda change: self.choose(change.new), "value")
+        self._following = False
+        self._readings = {start: self.read_recording(start)}
+        self.begin(Shown(self._readings[start]), f"the recording {start}")
+        self.source_menu.observe(self._chosen, "value")
 
     def read_recording(self, name: str) -> Any:
         """Return what the recording of that name says."""
@@ -61,12 +63,29 @@ class SourceLab(Lab):
         """Return a holder of ``snapshot``."""
         return Shown(snapshot)
 
+    def show(self, more: str = "") -> None:
+        """Show the step; the menu follows, so that every recording but the one shown can be chosen."""
+        super().show(more)
+        self._follow()
+
+    def _follow(self) -> None:
+        reading = self.timeline.current.snapshot
+        self._following = True
+        self.source_menu.value = next((name for name, known in self._readings.items() if known == reading), None)
+        self._following = False
+
+    def _chosen(self, change: Any) -> None:
+        if not self._following:
+            self.choose(change.new)
+            self._follow()
+
     @handler
     def choose(self, name: str) -> None:
         """Show the recording of that name."""
         if name not in self.source_menu.options:
             raise ValueError(f"there is no recording {name!r} for this: choose one of {self.source_menu.options}")
-        self.act(f"show the recording {name}", lambda shown: shown.show(self.read_recording(name)), told=self.words)
+        self._readings[name] = self.read_recording(name)
+        self.act(f"show the recording {name}", lambda shown: shown.show(self._readings[name]), told=self.words)
 
     @handler
     def read(self) -> None:

@@ -56,7 +56,7 @@ class Checks:
         assert lab.picture.alt
         assert repr(lab) == f"{type(lab).__name__}: {lab.message} {lab.alt}"
         assert "\n" not in repr(lab)
-        assert " object at 0x" not in repr(lab)
+        assert not re.search(r"<\S+ object at 0x", repr(lab))
 
     @staticmethod
     def named(lab: Lab) -> None:
