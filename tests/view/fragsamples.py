@@ -26,6 +26,8 @@ SHARES = (0.0, 0.02, 0.05, 0.1, 0.3, 0.5)
 WORKLOAD = Workload(seed=3, nr_pages=4096)
 CROWDED = Workload(seed=4, nr_pages=4096, unmovable=0.3, occupancy=1, orders=(1, 1, 1, 1, 1, 1))
 
+SMALL = Workload(seed=5, nr_pages=64, max_order=4, pageblock_order=3, long_lived=0.7, orders=(0.8, 0.1, 0.1))
+
 
 @cache
 def run(grouping: bool, moments: int = 20) -> Run:
@@ -80,6 +82,7 @@ FRAGMENTATION_PICTURES: dict[str, Callable[[], Picture]] = {
     "history one": lambda: HistoryPicture([run(False).history]),
     "occupancy packets": lambda: OccupancyPicture(packets()),
     "occupancy workload": lambda: OccupancyPicture(run(True).occupancy()),
+    "occupancy small": lambda: OccupancyPicture(SMALL.run(True, 0).occupancy()),
     "occupancy empty": lambda: OccupancyPicture(Occupancy(MODEL, BuddyAllocator(1 << 15).snapshot(), ())),
     **{f"compaction {n}": lambda n=n: CompactionPicture(*steps(64)[n]) for n in (0, 2, 5, 9)},
     "compaction end": lambda: CompactionPicture(*steps(64, 200)[-1]),

@@ -18,6 +18,7 @@ from mmkit.model.pageblock import INSIDE
 from mmkit.model.snapshot import MODEL
 from mmkit.view import compaction, history, ink, occupancy
 from mmkit.view.artist import word
+from mmkit.view.cells import NOTHING
 from mmkit.view.compaction import CompactionPicture
 from mmkit.view.fragmentation import MOST, FragmentationPicture, alt_fragmentation
 from mmkit.view.history import HistoryPicture
@@ -212,13 +213,65 @@ def test_history_updated_and_refused():
 # -- occupancy --------------------------------------------------------------------------------------------------------
 
 
-def test_pages_are_free_asked_for_or_wasted():
-    values = occupancy.cells_of(packets())
-    asked, wasted = values == 3 + MigrateType.MOVABLE, values == occupancy.WASTED
-    assert asked.sum() == 20 * 3  # 9,000 bytes are three pages
-    assert wasted.sum() == 20
-    assert (values == occupancy.FREE).sum() == 256 - 80
-    assert np.flatnonzero(wasted).tolist() == [pfn + 3 for pfn, _ in packets().requested]
+def test_pages_are_free_or_asked_for_in_part():
+    pages = occupancy.pages_of(packets())
+    used = pages.kinds == 4 + MigrateType.MOVABLE
+    assert used.sum() == 80
+    assert (pages.kinds == occupancy.LARGEST).sum() == 64
+    assert (pages.kinds == occupancy.FREE).sum() == 256 - 80 - 64
+    for pfn, _ in packets().requested:
+        assert pages.asked[pfn : pfn + 4] == pytest.approx([1, 1, 9000 / 4096 - 2, 0])
+        assert pages.last[pfn : pfn + 4].tolist() == [False, False, False, True]
+
+
+@pytest.mark.parametrize("memory", [packets(), run(False).occupancy()], ids=["packets", "workload"])
+def test_what_is_added_up_is_all_of_memory(memory):
+    found = occupancy.bytes_of(memory)
+    types = [found[4 + kind] for kind in (MigrateType.UNMOVABLE, MigrateType.MOVABLE, MigrateType.RECLAIMABLE)]
+    assert sum(types) == memory.requested_bytes
+    assert found[occupancy.WASTED] == memory.allocated_bytes - memory.requested_bytes
+    assert found[occupancy.FREE] + found[occupancy.LARGEST] == memory.buddy.free_pages * 4096
+    assert sum(found.values()) == memory.buddy.nr_pages * 4096
+    bar = OccupancyPicture(memory).bar
+    lengths = {one.name: box.right - box.left for box, one in zip(bar.boxes, bar.inks, strict=True)}
+    share = found[occupancy.WASTED] / memory.buddy.nr_pages / 4096
+    assert lengths[ink.WASTED.name] == pytest.approx(876 * share)
+    assert sum(lengths.values()) == pytest.approx(876)
+
+
+def test_the_part_of_a_block_that_was_asked_for_is_to_scale():
+    picture = OccupancyPicture(packets())
+    codes, layout = picture.map.codes, picture.layout
+    assert layout.columns == 32
+    assert codes.shape == (8, 32 * layout.wide)
+    block = codes[0, 4 * layout.wide : 8 * layout.wide]  # the first one that was kept
+    asked = (block == 4 + MigrateType.MOVABLE).sum()
+    assert asked / len(block) == pytest.approx(9000 / 16384, abs=0.5 / layout.wide)
+    assert set(block[asked:-2]) == {occupancy.WASTED}
+    assert set(block[-2:]) == {NOTHING}
+    assert set(codes[0, : 4 * layout.wide - 2]) == {occupancy.FREE}
+
+
+def test_blocks_with_room_tell_their_type_or_order():
+    texts = [text for _, _, text, _ in OccupancyPicture(packets()).letters.letters]
+    assert sorted(texts) == ["M"] * 20 + ["order 2"] * 20 + ["order 5", "order 6"]
+
+
+def test_pages_are_as_large_as_there_is_room_for():
+    for pages in (1, 100, 256, 8192, 1 << 15):
+        layout = occupancy.choose_layout(pages, 1752, 512, 108)
+        assert layout.columns * layout.wide <= 1752
+        assert layout.rows(pages) * layout.high <= 512
+        assert layout.wide <= 3 * layout.high <= 6 * layout.wide
+    assert occupancy.choose_layout(1 << 20, 1752, 512, 108) is None
+
+
+def test_large_memories_are_folded_so_that_what_is_in_use_shows():
+    buddy = BuddyAllocator(1 << 20)
+    pfn = buddy.alloc(0)
+    picture = OccupancyPicture(Occupancy(MODEL, buddy.snapshot(), ((pfn, 4096),)))
+    assert (picture.map.codes == 4 + MigrateType.MOVABLE).sum() == picture.layout.wide
+    assert any(" to a dot, the first at the top left" in text for text, _ in picture.texts)
 
 
 def test_alt_of_occupancy_has_both_kinds_of_fragmentation():
@@ -230,8 +283,9 @@ def test_alt_of_occupancy_has_both_kinds_of_fragmentation():
 def test_pages_in_use_by_what_is_not_told_are_shown_as_such():
     buddy = BuddyAllocator(64, max_order=4, pageblock_order=3).snapshot()
     unknown = Occupancy(MODEL, buddy.__replace__(free_lists=(((),) * 5,) * 5, allocated=b"\xff" * 64), ())
-    assert set(occupancy.cells_of(unknown)) == {occupancy.UNTOLD}
+    assert set(occupancy.pages_of(unknown).kinds) == {occupancy.UNTOLD}
     assert INSIDE not in unknown.buddy.allocated
+    assert "not told" in [text for text, _ in OccupancyPicture(unknown).texts]
 
 
 def test_occupancy_updated():
