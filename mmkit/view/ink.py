@@ -75,6 +75,11 @@ OBJECT_INKS: dict[ObjectState, Ink] = {
 """What an object of a slab is."""
 NO_OBJECT = Ink("in no object", "", "#f4f4f4", "#9c9c9c", "x", edge=LINE)
 """The rest of a slab, in which no object fits."""
+RED_ZONE = Ink("red zone", "", "#f3d6a2", "#e0b872", "/", edge="#8a6414")
+USERS = Ink("the object", "", "#cbe6c4", "#cbe6c4", "", edge="#3f7d34")
+NOTES = Ink("free pointer and notes", "", "#d8cbee", "#bba9e0", "|", edge="#6a5fc0")
+PADDING = Ink("padding", "", "#f4f4f4", "#d2d2d2", "\\", edge=LINE)
+"""Bytes of an object by what debugging uses them for."""
 
 
 def ink_of_title(title: str) -> Ink:
@@ -135,7 +140,7 @@ STUCK = Ink("movable, but stays", "!", "#a50f15", "#e08a4a", "\\", PAPER, edge="
 
 INKS: tuple[Ink, ...] = (
     *USE_INKS.values(), *FREE_INKS.values(), *OBJECT_INKS.values(), *ZONE_INKS.values(),
-    NO_OBJECT, LARGE_FREE, CMA, UNTOLD, SET_BIT, CLEAR_BIT, FIELD, WATER, KEPT,
+    NO_OBJECT, RED_ZONE, USERS, NOTES, PADDING, LARGE_FREE, CMA, UNTOLD, SET_BIT, CLEAR_BIT, FIELD, WATER, KEPT,
     USED, VACANT, WASTED, LARGEST, WHY, *PIECES, REFUSED, MIXED, TAKEN_OFF, ROOM, MOVED, STUCK,
     RULE, GHOST, TAG, MARK,
 )  # fmt: skip

@@ -11,23 +11,29 @@ from mmkit.errors import OutOfMemory
 from mmkit.model import slabtrace
 from mmkit.model.memory import PhysicalMemory
 from mmkit.model.slab import KmemCache
-from mmkit.model.slabstate import CacheSnapshot, Place, SlabFlags
+from mmkit.model.slabstate import CacheSnapshot, ObjectSnapshot, Place, SlabFlags
 from mmkit.model.trace import Event, Trace
 from mmkit.record import replace
 from mmkit.view.picture import Picture
 from mmkit.view.slab import SlabPicture
 from mmkit.view.slabfill import SlabFill
+from mmkit.view.slabobject import ObjectBytes
 
 DEBUG = SlabFlags.CONSISTENCY_CHECKS | SlabFlags.RED_ZONE | SlabFlags.POISON | SlabFlags.STORE_USER
 Step = tuple[CacheSnapshot, Event | None]
 
 
 def cache_of(
-    object_size: int, nr_cpus: int = 1, flags: SlabFlags | int = 0, arch: str = "X86_64", **more: object
+    object_size: int,
+    nr_cpus: int = 1,
+    flags: SlabFlags | int = 0,
+    arch: str = "X86_64",
+    name: str = "dentry",
+    **more: object,
 ) -> KmemCache:
     """An empty cache on a machine of its own."""
     memory = PhysicalMemory(arch, "256MiB", pcp=False)
-    return KmemCache("dentry", object_size, memory=memory, nr_cpus=nr_cpus, flags=flags, **more)  # type: ignore[arg-type]
+    return KmemCache(name, object_size, memory=memory, nr_cpus=nr_cpus, flags=flags, **more)  # type: ignore[arg-type]
 
 
 @cache
@@ -106,6 +112,34 @@ def too_many() -> CacheSnapshot:
     return replace(cache, slabs=(first, *others))
 
 
+@cache
+def objects() -> dict[str, ObjectSnapshot]:
+    """Objects of caches that are debugged, sound and damaged."""
+    found: dict[str, ObjectSnapshot] = {}
+
+    def keep(name: str, made: KmemCache, at: int | None, data: bytes = b"", give_back: bool = False) -> None:
+        address = made.alloc()
+        if give_back:
+            made.free(address)
+        if at is not None:
+            made.write(address + at, data)
+        found[name] = made.debug.object_snapshot(address)  # type: ignore[union-attr]
+
+    keep("in use", cache_of(64, flags=DEBUG), None)
+    keep("free", cache_of(64, flags=DEBUG), None, give_back=True)
+    keep("overrun", cache_of(64, flags=DEBUG), 0, b"A" * 70)
+    keep("underrun", cache_of(64, flags=DEBUG), -3, b"abc")
+    keep("used after free", cache_of(8192, flags=DEBUG), 5000, b"x" * 3, give_back=True)
+    keep("all overwritten", cache_of(8192, flags=DEBUG), 0, b"x" * 8192, give_back=True)
+    keep("red zones alone", cache_of(100, flags=SlabFlags.RED_ZONE), None, give_back=True)
+    keep("checks alone", cache_of(100, flags=SlabFlags.CONSISTENCY_CHECKS), None)
+    keep("poison alone", cache_of(100, flags=SlabFlags.POISON), 104, b"!", give_back=True)
+    keep("32 bits", cache_of(40, flags=DEBUG, arch="X86"), None, give_back=True)
+    keep("aligned", cache_of(64, flags=DEBUG, align=64), None)
+    keep("kmalloc", cache_of(64, flags=DEBUG, kmalloc=True, name="kmalloc-64"), None)
+    return found
+
+
 SLAB_PICTURES: dict[str, Callable[[], Picture]] = {
     "slab empty": lambda: SlabPicture(cache_of(192).snapshot()),
     "slab one": lambda: SlabPicture(filled(500, 8)),
@@ -117,6 +151,7 @@ SLAB_PICTURES: dict[str, Callable[[], Picture]] = {
     "slab debug": lambda: SlabPicture(damaged().snapshot()),
     "slab short": lambda: SlabPicture(short_of_memory()),
     **{f"slab step {n}": lambda n=n: SlabPicture(*steps()[n]) for n in (0, 2, 40, 70, 90, 126)},
+    **{f"object {name}": lambda name=name: ObjectBytes(objects()[name]) for name in objects()},
     "fill empty": lambda: SlabFill(cache_of(192).snapshot()),
     "fill few": lambda: SlabFill(filled(192, 60, 0.6, 2)),
     "fill 500 slabs": lambda: SlabFill(filled(128, 16_000, 0.6, 2)),
