@@ -49,11 +49,12 @@ def alt_slab_ranking(info: SlabInfo, by: str = "memory") -> str:
     lines = ranked(info, by)
     total, wasted = sum(map(held_bytes, lines)), sum(map(wasted_bytes, lines))
     size = held_bytes if by == "memory" else wasted_bytes
-    top = listed([f"{line.name} {format_size(size(line))} ({_used(line)} of its objects in use)" for line in lines[:3]])
+    largest = [f"{line.name} {format_size(size(line))} ({_used(line)} of its objects in use)" for line in lines[:3]]
+    top = listed(largest or [""])
     what = "hold" if by == "memory" else "waste"
     return (
         f"{plural(len(lines), 'slab cache')} with slabs hold {format_size(total)}, of which {format_size(wasted)} are "
-        f"in no object in use. Those that {what} most: {top}. ({info.source})"
+        f"in no object in use.{f' Those that {what} most: {top}.' if lines else ''} ({info.source})"
     )
 
 
