@@ -457,6 +457,26 @@ def test_every_seed_has_its_mark_and_the_line_is_the_mean():
     assert len({line.get_linestyle() for line in means}) == 2
 
 
+def test_marks_of_two_policies_stand_side_by_side_with_their_spread():
+    picture = rates()[0]
+    marks = [line for line in picture.axes.lines if line.get_linestyle() == "None" and len(line.get_xdata()) > 2]
+    (first, second), middles = (line.get_xdata() for line in marks), [picture.chart.x(share) for share in SHARES]
+    assert np.subtract(second, first) == pytest.approx(7)
+    assert np.add(first, second)[::2] / 2 == pytest.approx(middles)
+    uprights = [line for line in picture.axes.lines if len(line.get_xdata()) == 3 * len(SHARES)]
+    for rate, line in zip(picture.rates, uprights, strict=True):
+        ys = np.reshape(line.get_ydata(), (-1, 3))[:, :2]
+        assert ys == pytest.approx(np.array([[picture.chart.y(f(seeds)) for f in (min, max)] for seeds in rate.rates]))
+
+
+def test_chart_says_nothing_that_the_rates_do_not():
+    """They may be of memory that was not compacted."""
+    picture = rates()[0]
+    assert "compact" not in picture.alt + " ".join(text for text, _ in picture.texts)
+    assert "0%" in [text for text, _ in picture.texts]
+    assert "2%" not in [text for text, _ in picture.texts]  # no room beside 0%
+
+
 def test_alt_of_rates_has_every_mean():
     picture = rates()[0]
     for rate in picture.rates:
