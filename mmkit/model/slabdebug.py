@@ -18,16 +18,23 @@ from collections.abc import Iterator
 from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
-from mmkit.model.slabgeometry import track_bytes
 from mmkit.model.slabreport import SlabReport
-from mmkit.model.slabstate import ObjectSnapshot, ObjectState, SlabFlags
+from mmkit.model.slabstate import (
+    POISON_END,
+    POISON_FREE,
+    POISON_INUSE,
+    RED_ACTIVE,
+    RED_INACTIVE,
+    ObjectSnapshot,
+    ObjectState,
+    SlabFlags,
+    track_bytes,
+)
 
 if TYPE_CHECKING:
     from mmkit.model.slab import KmemCache
     from mmkit.model.slablists import Slab
 
-RED_INACTIVE, RED_ACTIVE = 0xBB, 0xCC
-POISON_INUSE, POISON_FREE, POISON_END = 0x5A, 0x6B, 0xA5
 _DISABLED = "Slab disabled since SLUB metadata consistency check failed"
 
 

@@ -12,7 +12,7 @@ for the smallest slab that holds enough objects and wastes little.
 
 from __future__ import annotations
 
-from mmkit.model.slabstate import SlabFlags, SlabGeometry
+from mmkit.model.slabstate import SlabFlags, SlabGeometry, track_bytes
 
 CACHE_LINE = 64
 MIN_ALIGN = 8
@@ -147,15 +147,6 @@ def _sizes(
     if flags & SlabFlags.RED_ZONE:
         size += word + red_left_pad
     return offset, inuse, align_up(size, align), red_left_pad
-
-
-def track_bytes(word: int = 8) -> int:
-    """Return the bytes of a struct track, the note on who took or freed an object last: address, stack, CPU, pid, when.
-
-    >>> track_bytes(), track_bytes(word=4)
-    (32, 20)
-    """
-    return align_up(word + 12, word) + word
 
 
 def slab_order(size: int, nr_cpus: int, kernel: str = "6.18", page_size: int = 4096) -> int:

@@ -29,6 +29,21 @@ class SlabFlags(IntFlag):
     NO_MERGE = 0x4000_0000
 
 
+RED_INACTIVE, RED_ACTIVE = 0xBB, 0xCC
+"""What red zones are full of while their object is free, and while it is in use (include/linux/poison.h)."""
+POISON_INUSE, POISON_FREE, POISON_END = 0x5A, 0x6B, 0xA5
+"""What padding is full of, what free objects are, and their last byte."""
+
+
+def track_bytes(word: int = 8) -> int:
+    """Return the bytes of a struct track, the note on who took or freed an object last: address, stack, CPU, pid, when.
+
+    >>> track_bytes(), track_bytes(word=4)
+    (32, 20)
+    """
+    return -(-(word + 12) // word) * word + word
+
+
 class ObjectState(IntEnum):
     """What one object of a slab is, for maps that mark each by its state; higher wins where cells are folded."""
 
@@ -84,6 +99,12 @@ class SlabGeometry(Record):
         """Bytes of a full slab that its users cannot use: padding, metadata and the tail."""
         return self.slab_bytes - self.objs_per_slab * self.object_size
 
+    def bytes_of(self, objects: int) -> int:
+        """Return the bytes of a slab of so many objects: few fit into one that was made while memory was short."""
+        if objects == self.objs_per_slab:
+            return self.slab_bytes
+        return self.page_size << (-(-self.size // self.page_size) - 1).bit_length()
+
     def start_of(self, index: int) -> int:
         """Return where object ``index`` starts, from the start of the slab."""
         return index * self.size + self.red_left_pad
@@ -120,8 +141,8 @@ class SlabSnapshot(Record):
 
     @property
     def inuse(self) -> int:
-        """Objects that are allocated."""
-        return len(self.objects) - self.objects.count(ObjectState.FREE) - self.objects.count(ObjectState.CPU_FREE)
+        """Objects that are on no list: allocated or, with debugging, given up."""
+        return len(self.objects) - len(self.freelist) - len(self.cpu_freelist)
 
 
 class CacheSnapshot(Record):

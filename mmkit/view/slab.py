@@ -14,7 +14,7 @@ from mmkit.view.cells import Letters
 from mmkit.view.ink import Ink
 from mmkit.view.parts import Entry, legend_row, listed, outline_of, plural, segments, wrapped, write_lines
 from mmkit.view.picture import MARGIN, Picture, fit
-from mmkit.view.slabrows import BAR, GAP, LEFT, Row, Ruling, bytes_of, place_name, rows_of, ruling, touched_by
+from mmkit.view.slabrows import BAR, GAP, LEFT, Row, Ruling, place_name, rows_of, ruling, touched_by
 from mmkit.view.words import in_words
 
 _CACHE_RIGHT, _LABEL = 158, 178
@@ -132,7 +132,7 @@ class SlabPicture(Picture):
         for row in self.rows:
             if row.slab is None:
                 continue
-            held = bytes_of(row.slab, rule.geometry)
+            held = rule.geometry.bytes_of(len(row.slab.objects))
             edges, tail = rule.posts(held, row.top), rule.boxes(0, held, row.top)
             found, looks, letters = _objects(rule, row, edges)
             boxes, inks = [*boxes, *tail, *found], [*inks, *[ink.NO_OBJECT] * len(tail), *looks]
@@ -146,7 +146,7 @@ class SlabPicture(Picture):
         if row is None or row.slab is None:
             self.outline.set_data([], [])
             return
-        whole = rule.boxes(0, bytes_of(row.slab, rule.geometry), row.top)
+        whole = rule.boxes(0, rule.geometry.bytes_of(len(row.slab.objects)), row.top)
         box = whole[0]._replace(bottom=whole[-1].bottom)
         if address is not None:
             start = (address - row.slab.address) // rule.geometry.size * rule.geometry.size

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from mmkit.model.slabdebug import POISON_END, POISON_FREE, POISON_INUSE, RED_ACTIVE, RED_INACTIVE
-from mmkit.model.slabgeometry import track_bytes
-from mmkit.model.slabstate import ObjectSnapshot, ObjectState, SlabFlags
+from mmkit.model.slabstate import (
+    POISON_END,
+    POISON_FREE,
+    POISON_INUSE,
+    RED_ACTIVE,
+    RED_INACTIVE,
+    ObjectSnapshot,
+    ObjectState,
+    SlabFlags,
+    track_bytes,
+)  # fmt: skip
 from mmkit.record import Record
 from mmkit.view import ink
 from mmkit.view.artist import Box, Boxes, text_width

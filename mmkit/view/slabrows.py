@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mmkit.model import slabtrace
-from mmkit.model.slabgeometry import get_order
 from mmkit.model.slabstate import CacheSnapshot, Place, SlabFlags, SlabGeometry, SlabSnapshot
 from mmkit.model.trace import Event
 from mmkit.record import Record
@@ -73,13 +72,6 @@ def ruling(geometry: SlabGeometry) -> Ruling:
     return Ruling(geometry, min(4, -(-geometry.objs_per_slab // _PER_LINE)))
 
 
-def bytes_of(slab: SlabSnapshot, geometry: SlabGeometry) -> int:
-    """Return the size of a slab: one made while memory was short has just the pages that an object needs."""
-    if len(slab.objects) == geometry.objs_per_slab:
-        return geometry.slab_bytes
-    return geometry.page_size << get_order(geometry.size, geometry.page_size)
-
-
 def place_name(slab: SlabSnapshot, flags: SlabFlags) -> str:
     """Return the name of the list that a slab is on."""
     return {
@@ -128,6 +120,6 @@ def touched_by(event: Event | None, cache: CacheSnapshot) -> tuple[int | None, i
             slabtrace.KmemCacheAlloc(ptr=int(ptr)) | slabtrace.KmemCacheFree(ptr=ptr) | slabtrace.SlabReport(ptr=ptr)
             | slabtrace.Kmalloc(ptr=int(ptr)) | slabtrace.Kfree(ptr=ptr)
         ):  # fmt: skip
-            inside = (s.pfn for s in cache.slabs if 0 <= ptr - s.address < bytes_of(s, cache.geometry))
+            inside = (s.pfn for s in cache.slabs if 0 <= ptr - s.address < cache.geometry.bytes_of(len(s.objects)))
             return ptr, next(inside, None)
     return None, None

@@ -11,6 +11,7 @@ from mmkit.model.kmalloc import SlabAllocator
 from mmkit.model.memory import PhysicalMemory
 from mmkit.model.slab import KmemCache
 from mmkit.model.slabdebug import POISON_END, POISON_FREE, POISON_INUSE, RED_ACTIVE, RED_INACTIVE
+from mmkit.model.slabgeometry import get_order
 from mmkit.model.slabstate import ObjectState, Place, SlabFlags
 from mmkit.model.trace import Trace
 
@@ -331,3 +332,27 @@ def test_an_object_byte_by_byte(cache):
     assert cache.snapshot().slabs[0].objects[0] == ObjectState.DAMAGED
     with pytest.raises(ValueError, match="is no object of cache kmalloc-64"):
         cache.debug.object_snapshot(address + 1)
+
+
+def test_a_free_object_that_is_damaged_is_not_in_use(cache):
+    kept, freed = cache.alloc(), cache.alloc()
+    cache.free(freed)
+    cache.write(freed + 3, b"x")
+    (slab,) = cache.snapshot().slabs
+    assert sorted(slab.objects)[-2:] == [ObjectState.ALLOCATED, ObjectState.DAMAGED]
+    assert slab.inuse == cache.snapshot().active_objs == len(cache.live) == 1
+    cache.write(kept + 64, b"x")
+    assert cache.snapshot().slabs[0].inuse == 1
+    again = [cache.alloc() for _ in range(2)]  # the damaged one is given up with all others that were free
+    lost = next(slab for slab in cache.snapshot().slabs if slab.pfn == cache.slab_of(kept).pfn)
+    assert lost.inuse == cache.objs_per_slab
+    assert {cache.slab_of(address) for address in again} != {cache.slab_of(kept)}
+
+
+@pytest.mark.parametrize(("size", "nr_cpus"), [(64, 1), (1000, 2), (5000, 2), (8192, 1)])
+def test_bytes_of_a_slab_follow_from_its_objects(memory, size, nr_cpus):
+    geometry = KmemCache("any", size, memory=memory, nr_cpus=nr_cpus).geometry
+    assert geometry.bytes_of(geometry.objs_per_slab) == 4096 << geometry.order
+    least = 4096 << get_order(geometry.size)
+    if least < geometry.slab_bytes:
+        assert geometry.bytes_of(least // geometry.size) == least

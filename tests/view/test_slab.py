@@ -14,7 +14,7 @@ from mmkit.record import replace
 from mmkit.view import ink
 from mmkit.view.artist import Box
 from mmkit.view.slab import SlabPicture, alt_slab
-from mmkit.view.slabrows import LEFT, RIGHT, bytes_of, choose_rows, ruling
+from mmkit.view.slabrows import LEFT, RIGHT, choose_rows, ruling
 
 STATES = {
     "one slab": filled(500, 8), "many": filled(192, 5000, 0.6, 2), "512 objects": filled(8, 1700, 0.6),
@@ -58,7 +58,7 @@ def test_every_object_is_drawn_to_scale_in_the_ink_of_its_state(name: str) -> No
         for state, look in ink.OBJECT_INKS.items():
             assert width[look.name] == pytest.approx(row.slab.objects.count(state) * geometry.size * per_byte)
         # What is under the objects is drawn first, so that only the rest of the slab stays to be seen.
-        assert width[ink.NO_OBJECT.name] == pytest.approx(bytes_of(row.slab, geometry) * per_byte)
+        assert width[ink.NO_OBJECT.name] == pytest.approx(geometry.bytes_of(len(row.slab.objects)) * per_byte)
 
 
 def test_objects_lie_where_their_bytes_are() -> None:
