@@ -120,8 +120,8 @@ class PagesOfNoUse(Problem[FreeBlocks]):
 
 _CHOICES = {
     "a": "it does not fail: there is a block",
-    "b": "mostly since too little memory is free: the index is below 0.5",
-    "c": "mostly since what is free lies in pieces: the index is 0.5 or above",
+    "b": "mostly since too little memory is free: the index is 0.5 or below",
+    "c": "mostly since what is free lies in pieces: the index is above 0.5",
 }
 
 
@@ -149,7 +149,7 @@ class WhyItFails(Problem[FreeBlocks]):
     def answer(self, state: FreeBlocks) -> str:
         """By the fragmentation index."""
         index = measure(state.counts).extfrag[state.order]
-        return "a" if index == -1 else "b" if index < 0.5 else "c"
+        return "a" if index == -1 else "b" if index <= 0.5 else "c"
 
     def read(self, answer: object) -> str:
         """A letter, or its text."""

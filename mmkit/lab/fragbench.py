@@ -58,6 +58,9 @@ class FragBench:
         self.trace = trace
 
     def _begin(self, plan: Plan) -> None:
+        if plan.unmovable + plan.reclaimable > 100:
+            both = f"{plan.unmovable} % unmovable and {plan.reclaimable} % reclaimable"
+            raise ValueError(f"{both} are more than all requests: lower one of the two")
         shares = {name: getattr(plan, name) / 100 for name in ("unmovable", "reclaimable", "long_lived")}
         workload = Workload(plan.seed, plan.nr_pages, **shares)
         self.plan, self.moment = plan, 0
