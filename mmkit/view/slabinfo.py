@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mmkit.model.slabstate import SlabInfo, SlabInfoLine
+from mmkit.model.slabstate import ObjectState, SlabInfo, SlabInfoLine
+from mmkit.record import replace
 from mmkit.units import format_size
 from mmkit.view import ink
 from mmkit.view.artist import Boxes
-from mmkit.view.ink import Ink
-from mmkit.view.parts import Entry, legend_row, listed, plural
+from mmkit.view.parts import Entry, Legend, listed, plural
 from mmkit.view.picture import MARGIN, Picture, fit
 
 PAGE_SIZE = 4096
 MOST = 15
 RANKINGS = ("memory", "waste")
-IN_USE = Ink("objects in use", "", "#8a2f64", "#8a2f64", edge="#5f1c43")
-FREE = Ink("free objects", "", "#dfe9d2", "#a9bb8f", "/", edge="#6f8a4f")
-TAIL = Ink("in no object", "", "#f4f4f4", "#9c9c9c", "x", edge=ink.MUTED)
+IN_USE = replace(ink.OBJECT_INKS[ObjectState.ALLOCATED], name="objects in use")
+FREE = replace(ink.OBJECT_INKS[ObjectState.FREE], name="free objects")
+TAIL = ink.NO_OBJECT
 _NAME, _LEFT, _RIGHT, _TOP, _ROW = 190, 200, 700, 82, 19
 
 
@@ -80,9 +80,10 @@ class SlabRanking(Picture):
 
     def _draw_fixed(self) -> None:
         self.note(_NAME, _TOP - 8, "cache", ha="right")
-        self.note(_LEFT, _TOP - 8, "bytes of its slabs")
         self.note(_RIGHT + 90, _TOP - 8, "in use")
-        legend_row(self, self.height - 14, [("", [Entry(one, one.name) for one in (IN_USE, FREE, TAIL)])])
+        self._title = self.note(_LEFT, _TOP - 8, live=True)
+        y = self.height - 24
+        self._legend = Legend(self, (MARGIN, y, 460, y + 19), 3, columns=3)
 
     def update(self, info: SlabInfo, by: str = "memory") -> None:
         """Show another state, or another ranking."""
@@ -93,7 +94,11 @@ class SlabRanking(Picture):
         what = "memory that they hold" if by == "memory" else "memory that no object in use has"
         self._heading.set(self.heading_fit(f"Slab caches by the {what}: {format_size(total)} in all", info.source))
         rest = lines[MOST:]
-        self._more.set(f"the {min(MOST, len(lines))} largest of {plural(len(lines), 'cache')} that have slabs")
+        shown = f"the {min(MOST, len(lines))} largest of {plural(len(lines), 'cache')} that have slabs"
+        self._more.set(f"{shown}; free objects that CPUs have at hand count as in use")
+        self._title.set("bytes of its slabs" if by == "memory" else "bytes of its slabs that are in no object in use")
+        looks = (IN_USE, FREE, TAIL) if by == "memory" else (FREE, TAIL)
+        self._legend.set([Entry(one, one.name) for one in looks])
         self._draw_rows(lines[:MOST], rest, by)
         self.touch()
 

@@ -7,17 +7,22 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 
+from mmkit.data import recording
 from mmkit.errors import OutOfMemory
 from mmkit.model import slabtrace
 from mmkit.model.memory import PhysicalMemory
 from mmkit.model.slab import KmemCache
-from mmkit.model.slabstate import CacheSnapshot, ObjectSnapshot, Place, SlabFlags
+from mmkit.model.slabgeometry import geometry
+from mmkit.model.slabstate import CacheSnapshot, ObjectSnapshot, Place, SlabFlags, SlabGeometry
 from mmkit.model.trace import Event, Trace
 from mmkit.record import replace
 from mmkit.view.picture import Picture
 from mmkit.view.slab import SlabPicture
+from mmkit.view.slabclassic import ClassicSlabs
 from mmkit.view.slabfill import SlabFill
+from mmkit.view.slabinfo import RANKINGS, SlabRanking
 from mmkit.view.slabobject import ObjectBytes
+from mmkit.view.slabwaste import SlabWaste
 
 DEBUG = SlabFlags.CONSISTENCY_CHECKS | SlabFlags.RED_ZONE | SlabFlags.POISON | SlabFlags.STORE_USER
 Step = tuple[CacheSnapshot, Event | None]
@@ -102,6 +107,11 @@ def damaged() -> KmemCache:
     return made
 
 
+def sizes(first: int, last: int) -> list[SlabGeometry]:
+    """Geometries of ascending sizes."""
+    return [geometry("any", size, nr_cpus=2) for size in range(first, last + 1, 8)]
+
+
 def too_many() -> CacheSnapshot:
     """4,000 slabs of 512 objects each: more than there are pixels."""
     cache = filled(8, 300, 0.6)
@@ -159,4 +169,13 @@ SLAB_PICTURES: dict[str, Callable[[], Picture]] = {
     "fill four lists": lambda: SlabFill(filled(192, 3000, 0.98, 2)),
     "fill debug": lambda: SlabFill(damaged().snapshot()),
     "fill too many": lambda: SlabFill(too_many()),
+    "classic lists": lambda: ClassicSlabs(filled(192, 3000, 0.98, 2)),
+    "classic thousands": lambda: ClassicSlabs(filled(2048, 20_000, 0.7, 2)),
+    "classic empty": lambda: ClassicSlabs(cache_of(192).snapshot()),
+    "classic debug": lambda: ClassicSlabs(damaged().snapshot()),
+    "waste": lambda: SlabWaste(sizes(8, 4096), nr_cpus=2),
+    "waste 64 CPUs": lambda: SlabWaste(sizes(8, 8192), nr_cpus=64),
+    "waste few": lambda: SlabWaste(sizes(1000, 1400)),
+    **{f"ranking {name} {by}": lambda name=name, by=by: SlabRanking(recording(name).slabinfo, by)
+       for name in ("host-6.18", "amd64-slubdebug", "arm64-4g") for by in RANKINGS},
 }  # fmt: skip

@@ -175,3 +175,12 @@ def test_parts_are_told_apart_without_colour() -> None:
     legend = [text for text, _ in SlabRanking(SMALL).texts]
     assert {one.name for one in (IN_USE, FREE, TAIL)} <= set(legend)
     assert re.search(r"\d+%", " ".join(legend)), "how much is in use stands in numbers too"
+
+
+def test_what_is_not_drawn_is_not_in_the_legend() -> None:
+    picture = SlabRanking(SMALL)
+    picture.update(SMALL, "waste")
+    texts = [text for text, _ in picture.texts]
+    assert IN_USE.name not in texts
+    assert {FREE.name, TAIL.name, "bytes of its slabs that are in no object in use"} <= set(texts)
+    assert any("count as in use" in text for text in texts)
