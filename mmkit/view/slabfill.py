@@ -112,7 +112,10 @@ class SlabFill(Picture):
         """Draw list by list; returns where the last one ends."""
         y = float(_TOP)
         for number, (slabs, name) in enumerate(zip(lists, names, strict=True)):
-            self.names[number].set(f"{name}: {len(slabs):,}" if slabs else "", y=y + 10)
+            used = (
+                f"{sum(slab.inuse for slab in slabs):,} of {sum(len(slab.objects) for slab in slabs):,} objects in use"
+            )
+            self.names[number].set(f"{name}: {len(slabs):,}, {used}" if slabs else "", y=y + 10)
             self.cells[number].set_visible(bool(slabs))
             if slabs:
                 values = _values(slabs, shelf)

@@ -107,9 +107,9 @@ def damaged() -> KmemCache:
     return made
 
 
-def sizes(first: int, last: int) -> list[SlabGeometry]:
+def sizes(first: int, last: int, nr_cpus: int = 2) -> list[SlabGeometry]:
     """Geometries of ascending sizes."""
-    return [geometry("any", size, nr_cpus=2) for size in range(first, last + 1, 8)]
+    return [geometry("any", size, nr_cpus=nr_cpus) for size in range(first, last + 1, 8)]
 
 
 def too_many() -> CacheSnapshot:
@@ -174,7 +174,7 @@ SLAB_PICTURES: dict[str, Callable[[], Picture]] = {
     "classic empty": lambda: ClassicSlabs(cache_of(192).snapshot()),
     "classic debug": lambda: ClassicSlabs(damaged().snapshot()),
     "waste": lambda: SlabWaste(sizes(8, 4096), nr_cpus=2),
-    "waste 64 CPUs": lambda: SlabWaste(sizes(8, 8192), nr_cpus=64),
+    "waste 64 CPUs": lambda: SlabWaste(sizes(8, 8192, 64), nr_cpus=64),
     "waste few": lambda: SlabWaste(sizes(1000, 1400)),
     **{f"ranking {name} {by}": lambda name=name, by=by: SlabRanking(recording(name).slabinfo, by)
        for name in ("host-6.18", "amd64-slubdebug", "arm64-4g") for by in RANKINGS},

@@ -42,7 +42,9 @@ def test_cells_are_the_objects(name: str) -> None:
             assert slabs_drawn(picture, place, shelf, len(slabs)) == slabs
             values = picture.cells[place].values
             assert (values != NOTHING).sum() == sum(map(len, slabs))
-        name_text = f"{list_names(cache.geometry.flags)[place]}: {len(slabs):,}"
+        used = sum(slab.inuse for slab in cache.slabs if slab.place is place)
+        counted = f"{len(slabs):,}, {used:,} of {sum(map(len, slabs)):,} objects in use"
+        name_text = f"{list_names(cache.geometry.flags)[place]}: {counted}"
         assert picture.names[place].text == (name_text if slabs else "")
 
 
