@@ -13,6 +13,8 @@ from mmkit.view.picture import MARGIN, Picture, fit
 
 MOST = 12
 """Zones shown; of more, the picture says how many it leaves out."""
+_TOLD = 3
+"""Zones of which the alt text says everything; of more it says how much is free."""
 THRESHOLD = 0.5
 """``vm.extfrag_threshold``: above it the kernel takes fragmentation for the cause."""
 _ROW, _TOP, _HEAD, _GAP = 15, 40, 40, 12
@@ -22,7 +24,7 @@ _FREE_WIDE, _UNUSABLE_WIDE, _WHY_WIDE = 236, 130, 130
 
 def alt_fragmentation(measures: Sequence[Fragmentation]) -> str:
     """Say of each zone how many pages are free in which blocks, and what the indices are."""
-    told = [_in_words(measure) for measure in measures[:MOST]]
+    told = [_in_words(measure) for measure in measures[:_TOLD]] + [_in_short(each) for each in measures[_TOLD:MOST]]
     more = f" And {plural(len(measures) - MOST, 'more zone')}." if len(measures) > MOST else ""
     return f"{' '.join(told)}{more} ({source_of(measures)})"
 
@@ -37,6 +39,11 @@ def _in_words(measure: Fragmentation) -> str:
         f"{len(measure.counts) - 1}: {blocks}; share of no use to a request of that order: {unusable}; "
         f"{_failing(measure)}."
     )
+
+
+def _in_short(measure: Fragmentation) -> str:
+    largest = "nothing" if measure.largest_order is None else f"largest block of order {measure.largest_order}"
+    return f"{_name(measure)}: {plural(measure.free_pages, 'page')} free, {largest}."
 
 
 def _failing(measure: Fragmentation) -> str:

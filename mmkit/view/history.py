@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmkit.model.fragstate import History, Moment
+from mmkit.model.snapshot import Source
 from mmkit.record import replace
 from mmkit.view import ink
 from mmkit.view.artist import Box, Boxes, Painted, sheet, word
@@ -43,7 +44,14 @@ def alt_history(histories: Sequence[History]) -> str:
             f"{plural(sum(last.failures), 'request')} refused, {plural(last.mixed_blocks, 'pageblock')} of mixed types"
         )
     first = histories[0]
-    return f"Memory of {plural(first.nr_pages, 'page')} over {plural(len(first.moments), 'moment')}. {'. '.join(told)}."
+    over = f"Memory of {plural(first.nr_pages, 'page')} over {plural(len(first.moments), 'moment')}."
+    return f"{over} {'. '.join(told)}. ({source_of(histories)})"
+
+
+def source_of(histories: Sequence[History]) -> Source:
+    """Return where histories come from, without the policy: each has that as its label."""
+    source = histories[0].source
+    return replace(source, note=source.note.split(",")[0])
 
 
 class Stack(Painted):
@@ -126,8 +134,7 @@ class HistoryPicture(Picture):
         if len(histories) != len(self._tops):
             raise ValueError(f"this picture shows {len(self._tops)}, not {len(histories)} histories: make a new one")
         self.alt = alt_history(histories)
-        source = histories[0].source
-        self._badge.set(str(replace(source, note=source.note.split(",")[0])))
+        self._badge.set(str(source_of(histories)))
         scale = (_RIGHT - _LEFT) / (max(history.moments[-1].step for history in histories) or 1)
         most_refused = max(max(refused_of(history), default=0) for history in histories)
         most_mixed = max(moment.mixed_blocks for history in histories for moment in history.moments)
