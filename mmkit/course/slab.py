@@ -148,7 +148,10 @@ class WhichNext(Problem[Script]):
 
     def hints(self, state: Script) -> list[str]:
         """A stack."""
-        return ["A CPU's list is a stack.", "What was given back last is still in the processor's cache: it is taken first."]
+        return [
+            "A CPU's list is a stack.",
+            "What was given back last is still in the processor's cache: it is taken first.",
+        ]
 
     def solve(self, state: Script) -> str:
         """From the top of the stack."""
