@@ -20,6 +20,7 @@ from mmkit.view.words import in_words
 _CACHE_RIGHT, _LABEL = 158, 178
 _TOP, _FOOT, _LEAST = 126, 14, 3
 _MOST_LABELS = 12
+_KEY = "pages (between the posts) and objects, to scale"
 
 Mark = tuple[float, float, str, str]
 
@@ -79,7 +80,7 @@ class SlabPicture(Picture):
     def _draw_fixed(self) -> None:
         self.note(MARGIN, _TOP - 10, "cache")
         self.note(_LABEL, _TOP - 10, "slabs, list by list")
-        self.note(LEFT, _TOP - 10, "pages (between the posts) and objects, to scale; numbers: which is handed out next")
+        self._key = self.note(LEFT, _TOP - 10, "", live=True)
         entries = [Entry(one, one.name) for one in (*reversed(ink.OBJECT_INKS.values()), ink.NO_OBJECT)]
         legend_row(self, 90, [("", entries)])
 
@@ -139,6 +140,8 @@ class SlabPicture(Picture):
             marks, posts = marks + letters, posts + edges
         self.boxes.put(boxes, inks)
         self.letters.put(marks)
+        told = any(mark[2].isdigit() for mark in marks)  # small objects have no room for a number
+        self._key.set(_KEY + ("; numbers: which is handed out next" if told else ""))
         self.pages.set_data(*segments([[(box.left, box.top), (box.left, box.bottom)] for box in posts]))
 
     def _draw_outline(self, rule: Ruling, address: int | None, pfn: int | None) -> None:

@@ -241,3 +241,9 @@ def test_its_height_never_shrinks_so_that_nothing_below_jumps() -> None:
     height = picture.height
     picture.update(filled(500, 8))
     assert picture.height == height > SlabPicture(filled(500, 8)).height
+
+
+@pytest.mark.parametrize(("name", "numbered"), [("pages", True), ("512 objects", False)])
+def test_the_key_speaks_of_numbers_only_where_there_are_some(name, numbered):
+    (key,) = (text for text, _ in SlabPicture(STATES[name]).texts if text.startswith("pages (between"))
+    assert key.endswith("; numbers: which is handed out next") == numbered
