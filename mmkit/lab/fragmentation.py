@@ -10,6 +10,7 @@ import ipywidgets as widgets
 from mmkit.lab.bar import Number, button, row
 from mmkit.lab.base import Lab, handler
 from mmkit.lab.fragbench import GROUPED, MOMENTS, NOT_GROUPED, FragBench, FragState, Plan
+from mmkit.lab.pictures import Pictures
 from mmkit.lab.timeline import Entry
 from mmkit.model.compaction import Compaction
 from mmkit.view.compaction import CompactionPicture
@@ -42,7 +43,7 @@ class FragmentationLab(Lab):
         self._make_controls()
         super().__init__(self._rows(), ())
         self._following = False
-        self._shown: dict[str, Picture] = {}
+        self._pictures = Pictures()
         bench = FragBench(Plan(seed, unmovable, reclaimable, long_lived), trace=self.trace)
         bench.advance(MOMENTS * percent // 100)
         self.begin(bench, f"{bench.plan}; {percent} % of it done")
@@ -109,22 +110,14 @@ class FragmentationLab(Lab):
         compaction = state.compactions[which]
         kind = self.picture_menu.value
         if kind == "indices":
-            return self._updated(kind, IndexHistory, state.histories)
+            return self._pictures.show(kind, IndexHistory, state.histories)
         if kind == "measures":
-            return self._updated(kind, FragmentationPicture, state.measures)
+            return self._pictures.show(kind, FragmentationPicture, state.measures)
         if kind == "compaction" and compaction is not None:
-            return self._updated(f"{kind}{which}", CompactionPicture, compaction, entry.event)
+            return self._pictures.show(f"{kind}{which}", CompactionPicture, compaction, entry.event)
         if kind in ("memory", "compaction"):
-            return self._updated(f"memory{which}", OccupancyPicture, state.occupancies[which])
-        return self._updated(kind, HistoryPicture, state.histories)
-
-    def _updated(self, name: str, kind: Any, *state: Any) -> Picture:
-        """Return the picture of that name, made when it is first needed, showing ``state``."""
-        if name in self._shown:
-            self._shown[name].update(*state)  # type: ignore[attr-defined]
-        else:
-            self._shown[name] = kind(*state)
-        return self._shown[name]
+            return self._pictures.show(f"memory{which}", OccupancyPicture, state.occupancies[which])
+        return self._pictures.show(kind, HistoryPicture, state.histories)
 
     def _follow(self, plan: Plan) -> None:
         self._following = True

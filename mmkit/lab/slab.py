@@ -10,6 +10,7 @@ import ipywidgets as widgets
 
 from mmkit.lab.bar import Number, button, row
 from mmkit.lab.base import Lab, handler
+from mmkit.lab.pictures import Pictures
 from mmkit.lab.slabbench import CRIMES, DEBUG, MOST_OBJECTS, Plan, SlabBench, SlabState, is_whole
 from mmkit.lab.timeline import Entry
 from mmkit.model.slabstate import CacheSnapshot
@@ -51,7 +52,7 @@ class SlabLab(Lab):
         self._make_controls(plan)
         super().__init__(self._rows(), ())
         self._following = False
-        self._shown: dict[str, Picture] = {}
+        self._pictures = Pictures()
         bench.trace = bench.cache.trace = self.trace
         self.begin(bench, f"an empty cache, {plan}: {_sizes(bench.cache.snapshot())}")
         self._connect()
@@ -149,20 +150,12 @@ class SlabLab(Lab):
     def _drawn(self, entry: Entry[SlabState]) -> Picture:
         state, kind = entry.snapshot, self.picture_menu.value
         if kind == "object" and state.looked_at is not None:
-            return self._updated(kind, ObjectBytes, state.looked_at)
+            return self._pictures.show(kind, ObjectBytes, state.looked_at)
         if kind == "fill":
-            return self._updated(kind, SlabFill, state.cache)
+            return self._pictures.show(kind, SlabFill, state.cache)
         if kind == "classic":
-            return self._updated(kind, ClassicSlabs, state.cache)
-        return self._updated("slabs", SlabPicture, state.cache, entry.event)
-
-    def _updated(self, name: str, kind: Any, *state: Any) -> Picture:
-        """Return the picture of that name, made when it is first needed, showing ``state``."""
-        if name in self._shown:
-            self._shown[name].update(*state)  # type: ignore[attr-defined]
-        else:
-            self._shown[name] = kind(*state)
-        return self._shown[name]
+            return self._pictures.show(kind, ClassicSlabs, state.cache)
+        return self._pictures.show("slabs", SlabPicture, state.cache, entry.event)
 
     def _list_objects(self, state: SlabState) -> None:
         chosen = self.object_menu.value

@@ -171,9 +171,10 @@ def test_zone_lab(show: Show) -> None:
     page.assert_shows(twin)
     assert "Nothing has changed" in page.said
 
-    page.press("Free all")
-    twin.free_all()
-    page.assert_shows(twin)
+    for name, do in (("Free all", twin.free_all), ("Drain", twin.drain)):
+        page.press(name)
+        do()
+        page.assert_shows(twin)
 
     walk_the_timeline(page, twin)
 
