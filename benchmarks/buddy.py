@@ -10,8 +10,6 @@ loop that calls them is part of every figure.
 
 from __future__ import annotations
 
-import ast
-import inspect
 import random
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -19,6 +17,7 @@ from statistics import median
 from typing import Protocol
 
 from ratio import Timing, compare, report
+from untraced import without_tracing
 
 from mmkit.model import buddy as model
 from mmkit.model.buddy import BuddyAllocator
@@ -130,22 +129,6 @@ class ListPerOrder(SetPerOrder):
             pfn = min(pfn, buddy)
             order += 1
         self.free_blocks[order].append(pfn)
-
-
-def without_tracing() -> type:
-    """Return BuddyAllocator with every ``if self.trace is not None`` cut out of it."""
-
-    class Cut(ast.NodeTransformer):
-        def visit_If(self, node: ast.If) -> ast.AST:
-            return ast.Pass() if "trace is not None" in ast.unparse(node.test) else self.generic_visit(node)
-
-    tree = Cut().visit(ast.parse(inspect.getsource(model)))
-    names: dict[str, object] = {"__name__": "cut"}
-    exec(compile(ast.fix_missing_locations(tree), "cut", "exec"), names)
-    assert "trace is not None" not in ast.unparse(tree)
-    made = names["BuddyAllocator"]
-    assert isinstance(made, type)
-    return made
 
 
 class Requests:
@@ -266,7 +249,7 @@ def race_fragmented(nr_pages: int, kinds: dict[str, Callable[[int], Allocator]],
 
 def check_answers() -> None:
     """What is timed works, and tracing cut out changes nothing."""
-    cut = without_tracing()
+    cut = without_tracing(model, "BuddyAllocator")
     for kind in ("mixed", "page"):
         requests = Requests(kind, 1 << 12)
         ops = requests.fill() + list(islice(requests, OPS))
@@ -283,7 +266,7 @@ def main() -> bool:
     """Print the figures; returns whether all goals are met."""
     check_answers()
     books = {"set": SetPerOrder, "list": ListPerOrder}
-    ours = {"empty": Empty, "mmkit": BuddyAllocator, "no tracing": without_tracing()}
+    ours = {"empty": Empty, "mmkit": BuddyAllocator, "no tracing": without_tracing(model, "BuddyAllocator")}
     holds, calls, gains, tracing = True, {}, {}, {}
     for kind in ("mixed", "page"):
         for bits in BITS:

@@ -9,14 +9,13 @@ loop that calls them is part of every figure.
 
 from __future__ import annotations
 
-import ast
-import inspect
 import random
 from collections.abc import Callable
 from statistics import median
 from typing import Protocol
 
 from ratio import Timing, compare, report
+from untraced import without_tracing
 
 from mmkit.model import slab as model
 from mmkit.model.kmalloc import SlabAllocator
@@ -119,21 +118,6 @@ def cache(kind: Callable[..., KmemCache] = KmemCache) -> KmemCache:
     return kind("dentry", SIZE, memory=memory())
 
 
-def without_tracing() -> Callable[..., KmemCache]:
-    """Return KmemCache with every ``if self.trace is not None`` cut out of it."""
-
-    class Cut(ast.NodeTransformer):
-        def visit_If(self, node: ast.If) -> ast.AST:
-            return ast.Pass() if "trace is not None" in ast.unparse(node.test) else self.generic_visit(node)
-
-    tree = Cut().visit(ast.parse(inspect.getsource(model)))
-    names: dict[str, object] = {"__name__": "cut"}
-    exec(compile(ast.fix_missing_locations(tree), "cut", "exec"), names)
-    made = names["KmemCache"]
-    assert isinstance(made, type)
-    return made
-
-
 def stream(kind: str, live: int, ops: int, rng: random.Random) -> list[int]:
     """Return slots to be filled if empty and emptied if not; each time as many, so that ``live`` of them stay full."""
     slots: list[int] = []
@@ -177,7 +161,7 @@ def check_answers() -> None:
     """What is timed works, and tracing cut out changes nothing."""
     for kind in ("any", "young"):
         ops = stream(kind, 500, 20_000, random.Random(1))
-        ours, cut, slabs = cache(), cache(without_tracing()), SlabAllocator(memory())
+        ours, cut, slabs = cache(), cache(without_tracing(model, "KmemCache")), SlabAllocator(memory())
         held: list[list[int | None]] = [[None] * 1000 for _ in range(3)]
         for slots, allocator in zip(held, (ours, cut, Kmalloc(slabs)), strict=True):
             drive(allocator, ops, slots)
@@ -190,7 +174,7 @@ def check_answers() -> None:
 def main() -> bool:
     """Print the figures; returns whether all goals are met."""
     check_answers()
-    cut = without_tracing()
+    cut = without_tracing(model, "KmemCache")
     ours: dict[str, Callable[[], Allocator]] = {
         "empty": Empty,
         "mmkit": cache,
