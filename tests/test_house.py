@@ -71,7 +71,7 @@ def test_everything_public_says_what_it_is_for(path: Path) -> None:
     assert silent == []
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "mmkit/model").glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((ROOT / "mmkit/model").rglob("*.py")), ids=lambda path: path.stem)
 def test_every_model_names_what_it_models_and_leaves_out(path: Path) -> None:
     docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
     if path.stem not in NOT_MODELS:

@@ -38,6 +38,9 @@ VIEW_KNOWS = {
     "structpage",
     "gfp",
     "trace",
+    "vmaflags",
+    "vmastate",
+    "vmatrace",
 }
 # They flicker, lose updates, break the comparison of outputs, die in exported pages; pyplot also leaks figures.
 FORBIDDEN = {"pyplot", "pylab", "Output", "interact", "interactive", "interact_manual", "clear_output"}

@@ -1,0 +1,1 @@
+"""Virtual memory areas: an address space that behaves as the kernel's does."""
