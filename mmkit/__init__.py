@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mmkit.model.pageflags import PageFlags
     from mmkit.model.slab import KmemCache
     from mmkit.model.trace import Trace
+    from mmkit.model.vma import File, MmStruct, Vma
     from mmkit.model.zone import Zone
 
 _HOMES = {
@@ -32,6 +33,7 @@ _HOMES = {
     "mmkit.model.pageflags": ("PageFlags",),
     "mmkit.model.slab": ("KmemCache",),
     "mmkit.model.trace": ("Trace",),
+    "mmkit.model.vma": ("File", "MmStruct", "Vma"),
     "mmkit.model.zone": ("Zone",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -45,15 +47,18 @@ __all__ = [
     "X86_PAE",
     "Arch",
     "BuddyAllocator",
+    "File",
     "Gfp",
     "KmemCache",
     "MemMap",
     "MigrateType",
+    "MmStruct",
     "Page",
     "PageFlags",
     "PhysicalMemory",
     "SlabAllocator",
     "Trace",
+    "Vma",
     "Zone",
 ]
 __version__ = "0.1.0"

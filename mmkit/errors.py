@@ -6,6 +6,7 @@
     ├── OutOfMemory      (also a MemoryError)     the search for memory found none
     ├── BadFree          (also a ValueError)      freeing what is not allocated, or not so
     ├── MmError          (also an OSError)        a system call fails; .errno is the kernel's
+    ├── FatalSignal                              an access for which Linux kills: SIGSEGV or SIGBUS
     ├── FormatError      (also a ValueError)      a text file is damaged; names the line
     ├── LiveError        (also an OSError)        this machine does not offer a file; says why
     └── InvariantError   (also an AssertionError) check() found a broken rule
@@ -35,6 +36,14 @@ class MmError(MmkitError, OSError):
 
     def __init__(self, errno: int, why: str) -> None:
         super().__init__(errno, f"{os.strerror(errno)}: {why}")
+
+
+class FatalSignal(MmkitError):
+    """An access for which Linux kills a process: ``signal`` SIGSEGV or SIGBUS, its ``code``, the address."""
+
+    def __init__(self, signal: str, code: str, addr: int, why: str) -> None:
+        self.signal, self.code, self.addr = signal, code, addr
+        super().__init__(f"{signal} ({code}) at {addr:#x}: {why}")
 
 
 class FormatError(MmkitError, ValueError):

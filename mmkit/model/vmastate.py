@@ -6,6 +6,8 @@ and sched.h (Linux 6.18). Leaves out: locks, page tables, and what NUMA policies
 
 from __future__ import annotations
 
+from typing import Any
+
 from mmkit.model.snapshot import MODEL, Source
 from mmkit.model.vmaflags import VM_MAYSHARE, flag_letters, perms_of
 from mmkit.record import Record, field
@@ -32,6 +34,8 @@ class VmaState(Record):
     """Resident pages that are its own: anonymous memory written to, copies of file pages."""
     file_pages: int
     """Resident pages of a file or of shared memory."""
+    zero_pages: int = 0
+    """Pages that were only read so far, all of them the one zero page: they count as resident nowhere."""
     device: tuple[int, int] = (0, 0)
     inode: int = 0
 
@@ -107,6 +111,23 @@ class MmLayout(Record):
     env_end: int
 
 
+class MmBack(Record):
+    """What a model needs to go on from a frozen state, and a picture does not."""
+
+    arch: str
+    kernel: str
+    settings: tuple[Any, ...]
+    anon_vmas: int
+    files: tuple[Any, ...]
+    """The open files, by number."""
+    cached: tuple[frozenset[int], ...]
+    """The pages in the page cache, of each."""
+    pages: tuple[tuple[int, str], ...]
+    """The resident pages and their kinds."""
+    names: tuple[str, ...]
+    """Names that areas have of themselves: the kernel's own."""
+
+
 class MmState(Record):
     """An address space: its areas in order of address, its counters, and where its program lies."""
 
@@ -118,6 +139,8 @@ class MmState(Record):
     mm_users: int
     """How many threads share it."""
     source: Source = MODEL
+    back: MmBack | None = field(default=None, repr=False)
+    """What a model needs to go on from here; None for a recording or a running process."""
 
     def find_vma(self, addr: int) -> VmaState | None:
         """Return the first area that ends above ``addr``, as the kernel's find_vma(): ``addr`` may lie before it."""

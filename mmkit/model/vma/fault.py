@@ -1,0 +1,118 @@
+"""What a touch does to an area: it attaches the anon_vma, and pages become resident.
+
+Models: mm/memory.c (Linux 6.18), do_anonymous_page(), do_read_fault(), do_fault_around(), do_cow_fault(),
+do_wp_page(); mm/gup.c, populate_vma_page_range().
+Leaves out: frames and page tables, huge pages, swap, and that file pages may have to be read first.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mmkit.errors import FatalSignal
+from mmkit.model import vmaflags as f
+from mmkit.model.vma.anon import prepare_anon_vma
+from mmkit.model.vma.area import Vma
+from mmkit.model.vma.resident import ANON, FILE, SHMEM, ZERO
+from mmkit.model.vma.stack import expand_stack
+from mmkit.model.vmatrace import VmaFault
+
+if TYPE_CHECKING:
+    from mmkit.model.vma.mm import MmStruct
+
+FAULT_AROUND = 16
+"""Pages that one read fault of a file maps at most (fault_around_bytes)."""
+
+
+def touch(mm: MmStruct, addr: int, write: bool) -> bool:
+    """Access one byte; returns whether that took a fault. Raises FatalSignal where a process would get one."""
+    vma = mm.index.find(addr)
+    if vma is None:
+        raise FatalSignal("SIGSEGV", "SEGV_MAPERR", addr, "nothing is mapped there, and no stack above could grow")
+    if vma.vm_start > addr:
+        expand_stack(mm, vma, addr)
+    wanted = f.VM_WRITE if write else f.VM_ACCESS_FLAGS
+    if not vma.vm_flags & wanted:
+        what = "written" if write else "read"
+        raise FatalSignal("SIGSEGV", "SEGV_ACCERR", addr, f"the area may not be {what}: {f.perms_of(vma.vm_flags)}")
+    return fault_in(mm, vma, addr >> 12, write)
+
+
+def fault_in(mm: MmStruct, vma: Vma, page: int, write: bool) -> bool:
+    """Make a page resident, for reading or (``write``) writing; returns whether it was not so already."""
+    kind = mm.resident.kind(page)
+    shared = bool(vma.vm_flags & f.VM_SHARED)
+    if kind == ANON or (kind and not write) or (kind and shared):
+        return False
+    if vma.name:
+        return False
+    new = None
+    if write and not vma.vm_flags & (f.VM_SHARED | f.VM_MAYSHARE):
+        new = prepare_anon_vma(mm, vma)
+        _inside_file(mm, vma, page)
+        if vma.vm_file is not None:
+            vma.vm_file.file.cached.add(vma.pgoff_at(page << 12))
+        mm.resident.put(page, ANON)
+    elif vma.vm_file is None:
+        mm.resident.put(page, ZERO)
+    else:
+        _read_file(mm, vma, page, write)
+    mm.tell(VmaFault, page << 12, write, new)
+    return True
+
+
+def _inside_file(mm: MmStruct, vma: Vma, page: int) -> None:
+    if vma.vm_file is not None and vma.pgoff_at(page << 12) >= vma.vm_file.file.pages:
+        raise FatalSignal(
+            "SIGBUS", "BUS_ADRERR", page << 12, f"the page lies beyond the end of {vma.vm_file.file.name}"
+        )
+
+
+def _read_file(mm: MmStruct, vma: Vma, page: int, write: bool) -> None:
+    assert vma.vm_file is not None
+    file = vma.vm_file.file
+    kind = SHMEM if file.kind == "tmpfs" else FILE
+    if not write:
+        _fault_around(mm, vma, page, kind)
+    _inside_file(mm, vma, page)
+    file.cached.add(vma.pgoff_at(page << 12))
+    mm.resident.put(page, kind)
+
+
+def _fault_around(mm: MmStruct, vma: Vma, page: int, kind: str) -> None:
+    """Map the pages around that are in the page cache: a window of 16, cut to the area and to the page table."""
+    assert vma.vm_file is not None
+    file = vma.vm_file.file
+    first = max(page - page % FAULT_AROUND, vma.vm_start >> 12)
+    last = min(first + FAULT_AROUND, vma.vm_end >> 12, (page | mm.ptrs_per_pte - 1) + 1)
+    for near in range(first, last):
+        at = vma.pgoff_at(near << 12)
+        there = at < file.pages if file.kind == "ext4" else at in file.cached
+        if there and at < file.pages and mm.resident.kind(near) is None:
+            mm.resident.put(near, kind)
+
+
+def populate_area(mm: MmStruct, vma: Vma, start: int, end: int) -> bool:
+    """Make [start, end) of one area resident; returns whether all of it could be (populate_vma_page_range())."""
+    if vma.vm_flags & f.VM_LOCKONFAULT:
+        return True
+    if not vma.vm_flags & f.VM_ACCESS_FLAGS:
+        return start == end
+    write = vma.vm_flags & (f.VM_WRITE | f.VM_SHARED) == f.VM_WRITE
+    for page in range(start >> 12, end >> 12):
+        try:
+            fault_in(mm, vma, page, write)
+        except FatalSignal:
+            return False
+    return True
+
+
+def populate(mm: MmStruct, start: int, end: int, ignore_errors: bool) -> bool:
+    """Make [start, end) resident, area by area; returns whether that went well (__mm_populate())."""
+    for vma in mm.index.overlapping(start, end):
+        if vma.vm_flags & (f.VM_IO | f.VM_PFNMAP):
+            continue
+        done = populate_area(mm, vma, max(start, vma.vm_start), min(end, vma.vm_end))
+        if not done and not ignore_errors:
+            return False
+    return True
