@@ -69,8 +69,8 @@ class MmStruct:
     >>> mm = MmStruct()
     >>> hex(mm.mmap(0, 8192, f.PROT_READ, f.MAP_PRIVATE | f.MAP_ANONYMOUS))
     '0x7ffff7ffd000'
-    >>> print(mm.maps(), end="")
-    7ffff7ffd000-7ffff7fff000 r--p 00000000 00:00 0
+    >>> mm.maps()
+    '7ffff7ffd000-7ffff7fff000 r--p 00000000 00:00 0 \\n'
     """
 
     def __init__(
