@@ -120,8 +120,8 @@ class MmBack(Record):
     anon_vmas: int
     files: tuple[Any, ...]
     """The open files, by number."""
-    cached: tuple[frozenset[int], ...]
-    """The pages in the page cache, of each."""
+    odd: tuple[frozenset[int], ...]
+    """Of each the pages that differ from most others in being in the page cache or not."""
     pages: tuple[tuple[int, str], ...]
     """The resident pages and their kinds."""
     names: tuple[str, ...]

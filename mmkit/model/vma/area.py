@@ -20,7 +20,7 @@ class File:
     cache; "tmpfs" (shared memory) and "ramfs" have pages only where somebody touched them.
     """
 
-    __slots__ = ("_numbers", "cached", "device", "inode", "kind", "name", "size_bytes")
+    __slots__ = ("device", "inode", "kind", "name", "odd", "size_bytes")
 
     def __init__(
         self, name: str, size_bytes: int | str, kind: str = "ext4", device: tuple[int, int] = (8, 1), inode: int = 1
@@ -29,13 +29,26 @@ class File:
             raise ValueError(f"a file is on {', '.join(KINDS)}, not on {kind!r}")
         self.name, self.size_bytes, self.kind = name, parse_size(size_bytes), kind
         self.device, self.inode = device, inode
-        self.cached: set[int] = set()
-        """Pages in the page cache; of a file on ext4 all are, whatever this says."""
+        self.odd: set[int] = set()
+        """Pages that are not as most of its pages are: of a file on ext4 those not in the page cache, else those in it."""
 
     @property
     def pages(self) -> int:
         """How many pages it has, the last one perhaps in part."""
         return -(-self.size_bytes // 4096)
+
+    def has(self, page: int) -> bool:
+        """Say whether a page is in the page cache."""
+        return page < self.pages and (page in self.odd) != (self.kind == "ext4")
+
+    def fill(self, page: int) -> None:
+        """Bring a page into the page cache."""
+        self.odd.discard(page) if self.kind == "ext4" else self.odd.add(page)
+
+    def punch(self, first: int, last: int) -> None:
+        """Take the pages [first, last) out of the file."""
+        gone = set(range(first, min(last, self.pages)))
+        self.odd = self.odd | gone if self.kind == "ext4" else self.odd - gone
 
     def open(self, mode: str = "r") -> OpenFile:
         """Return a new opening of it; ``mode`` is "r", "w" or "rw". Raises ValueError for another."""

@@ -51,7 +51,7 @@ def fault_in(mm: MmStruct, vma: Vma, page: int, write: bool) -> bool:
         new = prepare_anon_vma(mm, vma)
         _inside_file(mm, vma, page)
         if vma.vm_file is not None:
-            vma.vm_file.file.cached.add(vma.pgoff_at(page << 12))
+            vma.vm_file.file.fill(vma.pgoff_at(page << 12))
         mm.resident.put(page, ANON)
     elif vma.vm_file is None:
         mm.resident.put(page, ZERO)
@@ -75,7 +75,7 @@ def _read_file(mm: MmStruct, vma: Vma, page: int, write: bool) -> None:
     if not write:
         _fault_around(mm, vma, page, kind)
     _inside_file(mm, vma, page)
-    file.cached.add(vma.pgoff_at(page << 12))
+    file.fill(vma.pgoff_at(page << 12))
     mm.resident.put(page, kind)
 
 
@@ -86,9 +86,7 @@ def _fault_around(mm: MmStruct, vma: Vma, page: int, kind: str) -> None:
     first = max(page - page % FAULT_AROUND, vma.vm_start >> 12)
     last = min(first + FAULT_AROUND, vma.vm_end >> 12, (page | mm.ptrs_per_pte - 1) + 1)
     for near in range(first, last):
-        at = vma.pgoff_at(near << 12)
-        there = at < file.pages if file.kind == "ext4" else at in file.cached
-        if there and at < file.pages and mm.resident.kind(near) is None:
+        if file.has(vma.pgoff_at(near << 12)) and mm.resident.kind(near) is None:
             mm.resident.put(near, kind)
 
 

@@ -1,7 +1,7 @@
 """madvise(): flags that split areas, and advice that drops pages.
 
 Models: mm/madvise.c (Linux 6.18), madvise_walk_vmas(), madvise_vma_behavior(). Leaves out: guard pages, KSM beyond its
-flag, MADV_COLLAPSE, MADV_HWPOISON, and that swap and readahead would do something.
+flag, MADV_COLLAPSE, MADV_HWPOISON, and that swap would do something; after MADV_REMOVE, readahead.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def _populate(mm: MmStruct, start: int, end: int, write: bool) -> None:
         vma = mm.index.find(start)
         if vma is None or vma.vm_start > start:
             raise MmError(ENOMEM, f"nothing is mapped at {start:#x}")
-        wanted = f.VM_WRITE if write else f.VM_ACCESS_FLAGS
+        wanted = f.VM_WRITE if write else f.VM_READ
         if vma.vm_flags & (f.VM_PFNMAP | f.VM_IO) or not vma.vm_flags & wanted:
             raise MmError(EINVAL, f"the area at {vma.vm_start:#x} cannot be populated so: {f.perms_of(vma.vm_flags)}")
         try:

@@ -292,7 +292,7 @@ class MmStruct:
 
     def punch(self, file: OpenFile, first: int, last: int) -> None:
         """Take the pages [first, last) of a file away, wherever they are mapped."""
-        file.file.cached -= set(range(first, last))
+        file.file.punch(first, last)
         for vma in self.index:
             if vma.vm_file is not None and vma.vm_file.file is file.file:
                 low = vma.vm_start + (max(first - vma.vm_pgoff, 0) << 12)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from mmkit.model.vma.mm import MmStruct
 
 _MAP_TYPE = 0xF
+_LARGEST_FILE = (1 << 63) - 1
+"""MAX_LFS_FILESIZE, in bytes."""
 _LEGACY = (
     f.MAP_SHARED | f.MAP_PRIVATE | f.MAP_FIXED | f.MAP_ANONYMOUS | f.MAP_DENYWRITE | f.MAP_EXECUTABLE | 0x400_0000
     | f.MAP_GROWSDOWN | f.MAP_LOCKED | f.MAP_NORESERVE | f.MAP_POPULATE | f.MAP_NONBLOCK | f.MAP_STACK
@@ -83,7 +85,7 @@ def _check_file(file: OpenFile, prot: int, flags: int, vm_flags: int, offset: in
     kind = flags & _MAP_TYPE
     if kind not in (f.MAP_SHARED, f.MAP_PRIVATE, f.MAP_SHARED_VALIDATE):
         raise MmError(EINVAL, f"flags {flags:#x}: a mapping is MAP_SHARED or MAP_PRIVATE")
-    if offset + length > 1 << 63:
+    if offset >> 12 > (_LARGEST_FILE - length) >> 12:
         raise MmError(EOVERFLOW, f"offset {offset:#x} plus length {length:#x} is beyond the largest file")
     if kind != f.MAP_PRIVATE:
         if kind == f.MAP_SHARED_VALIDATE and flags & ~_LEGACY:

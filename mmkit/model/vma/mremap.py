@@ -233,6 +233,8 @@ def _copy_area(mm: MmStruct, move: Move, vma: Vma) -> tuple[Vma, Vma]:
 
 def _leave(mm: MmStruct, move: Move, vma: Vma, new: Vma) -> None:
     """Leave the old area where it was, without its pages (dontunmap_complete())."""
+    if vma.vm_flags & f.VM_LOCKED:
+        mm.locked_left += vma.pages
     vma.vm_flags &= ~(f.VM_LOCKED | f.VM_LOCKONFAULT)
     if new is not vma and move.addr == vma.vm_start and move.addr + move.old_len == vma.vm_end:
         vma.anon_vma, vma.forked = None, False

@@ -13,6 +13,7 @@ from mmkit.model.snapshot import Source
 from mmkit.model.vma.area import OpenFile, Vma
 from mmkit.model.vma.resident import ANON, FILE, SHMEM, ZERO, ResidentPages
 from mmkit.model.vma.text import format_line
+from mmkit.model.vmaflags import VM_LOCKED
 from mmkit.model.vmastate import MmBack, MmCounters, MmLayout, MmState, VmaState
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def snapshot(mm: MmStruct, source: Source) -> MmState:
     files = tuple(mm.ids.files)
     back = MmBack(
         mm.arch.name, mm.rules.kernel, tuple(getattr(mm, name) for name in SETTINGS), mm.ids.anon_vmas, files,
-        tuple(frozenset(file.file.cached) for file in files), pages, tuple(vma.name for vma in mm.index),
+        tuple(frozenset(file.file.odd) for file in files), pages, tuple(vma.name for vma in mm.index),
     )  # fmt: skip
     return MmState(mm.name, tuple(states), counters, layout, mm.mm_users, source, back)
 
@@ -94,8 +95,8 @@ def restore(mm: MmStruct, state: MmState) -> None:
     back = state.back
     assert isinstance(back, MmBack)
     files: list[OpenFile] = list(back.files)
-    for file, cached in zip(files, back.cached, strict=True):
-        file.file.cached = set(cached)
+    for file, odd in zip(files, back.odd, strict=True):
+        file.file.odd = set(odd)
     mm.ids.anon_vmas, mm.ids.files = back.anon_vmas, files
     for name in MmLayout.record_fields:
         setattr(mm, "end_brk" if name == "brk" else name, getattr(state.layout, name))
@@ -106,6 +107,8 @@ def restore(mm: MmStruct, state: MmState) -> None:
         mm.index.insert(vma)
         mm.account(vma.vm_flags, vma.pages)
     mm.locked_vm, mm.pinned_vm = state.counters.locked_vm, state.counters.pinned_vm
+    locked = sum(vma.pages for vma in mm.index if vma.vm_flags & VM_LOCKED)
+    mm.locked_left = mm.locked_vm - locked
     mm.resident = ResidentPages(dict(back.pages))
     mm.mm_users = state.mm_users
 
