@@ -30,7 +30,7 @@ class File:
         self.name, self.size_bytes, self.kind = name, parse_size(size_bytes), kind
         self.device, self.inode = device, inode
         self.odd: set[int] = set()
-        """Pages that are not as most of its pages are: of a file on ext4 those not in the page cache, else those in it."""
+        """Pages that are not as most are: of a file on ext4 those not in the page cache, else those in it."""
 
     @property
     def pages(self) -> int:
