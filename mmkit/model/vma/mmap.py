@@ -83,10 +83,10 @@ def _flags_of(mm: MmStruct, prot: int, flags: int) -> int:
 
 def _check_file(file: OpenFile, prot: int, flags: int, vm_flags: int, offset: int, length: int) -> int:
     kind = flags & _MAP_TYPE
-    if kind not in (f.MAP_SHARED, f.MAP_PRIVATE, f.MAP_SHARED_VALIDATE):
-        raise MmError(EINVAL, f"flags {flags:#x}: a mapping is MAP_SHARED or MAP_PRIVATE")
     if offset >> 12 > (_LARGEST_FILE - length) >> 12:
         raise MmError(EOVERFLOW, f"offset {offset:#x} plus length {length:#x} is beyond the largest file")
+    if kind not in (f.MAP_SHARED, f.MAP_PRIVATE, f.MAP_SHARED_VALIDATE):
+        raise MmError(EINVAL, f"flags {flags:#x}: a mapping is MAP_SHARED or MAP_PRIVATE")
     if kind != f.MAP_PRIVATE:
         if kind == f.MAP_SHARED_VALIDATE and flags & ~_LEGACY:
             raise MmError(
