@@ -1,7 +1,6 @@
 """Where kernels differ: the rules that changed between the versions a recording may come from.
 
-Models: mm/mmap.c of Linux 6.1, mm/vma.c, mm/mprotect.c, mm/mremap.c and fs/proc of Linux 6.18. Leaves out: versions
-for which no recording is at hand.
+Models: mm/mmap.c of Linux 6.1, mm/vma.c, mm/mprotect.c, mm/mremap.c and fs/proc of Linux 6.18. Leaves out: versions before 6.1.
 """
 
 from __future__ import annotations
@@ -29,17 +28,27 @@ class Rules(Record):
     """MAP_STACK sets VM_NOHUGEPAGE (6.7)."""
 
 
-RULES = {
-    "6.18": Rules(),
-    "6.1": Rules(
-        kernel="6.1", unfaulted_takes_anon_vma=False, new_between_asks_both=False, unaccounts_unfaulted=False,
-        remap_many=False, heap_touches=True, aligns_anonymous=False, stack_no_huge=False,
-    ),
+_SINCE = {
+    "unfaulted_takes_anon_vma": (6, 16), "unaccounts_unfaulted": (6, 7), "remap_many": (6, 17),
+    "aligns_anonymous": (6, 7), "stack_no_huge": (6, 7),
 }  # fmt: skip
+_OLDEST, _NEWEST = (6, 1), (6, 18)
 
 
 def get_rules(kernel: str) -> Rules:
-    """Return the rules of a version. Raises ValueError for one that is not known."""
-    if kernel not in RULES:
-        raise ValueError(f"the rules of kernel {kernel!r} are not known: choose one of {', '.join(RULES)}")
-    return RULES[kernel]
+    """Return the rules of a version, "6.1" to "6.18" (newer ones count as that). Raises ValueError for another.
+
+    6.1 and 6.18 were held against kernels; in between, the versions in which rules changed are those of the source.
+    """
+    try:
+        major, minor = map(int, kernel.split("."))
+    except ValueError:
+        raise ValueError(f"a version of the kernel is written like '6.18', not {kernel!r}") from None
+    version = major, minor
+    if version < _OLDEST:
+        raise ValueError(f"the rules of kernel {kernel} are not known: those from 6.1 on are")
+    values = {name: version >= since for name, since in _SINCE.items()}
+    return Rules(
+        kernel if version <= _NEWEST else "6.18",
+        new_between_asks_both=version >= (6, 12), heap_touches=version < (6, 6), **values,
+    )  # fmt: skip
