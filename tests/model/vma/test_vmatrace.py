@@ -48,6 +48,6 @@ def test_the_rules_of_the_other_version_would_not_do() -> None:
     alike = []
     for step in steps:
         replay.do(step)
-        alike.append([area[:5] for area in replay.areas()] == [area[:5] for area in step.areas])
+        alike.append([area[:2] for area in replay.areas()] == [area[:2] for area in step.areas])
     assert alike[0]
     assert not all(alike)
