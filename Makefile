@@ -13,7 +13,7 @@ TESTS := --numprocesses=logical --dist=loadfile
 NBVAL := --nbval --nbval-current-env --nbval-sanitize-with=tests/nbval.cfg
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test long browser bench outputs pictures lint set-up set-up-dev clean
+.PHONY: help lab test long differential browser bench outputs pictures lint set-up set-up-dev clean
 
 help: ## say what there is to make
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 16
@@ -26,6 +26,9 @@ test: set-up-dev ## unit tests, doctests, and every notebook with its outputs co
 
 long: set-up-dev ## the same tests with many more examples, and others each time
 	$(PY) -m pytest $(TESTS) --hypothesis-profile=long tests mmkit $(ARGS)
+
+differential: set-up-dev ## the model of areas beside the running kernel, a million calls (ARGS="--operations 1000 --seed 7")
+	$(PY) tests/model/vma/differential.py --operations 1000000 $(ARGS)
 
 browser: set-up-dev ## operate notebooks and labs in a real JupyterLab and a real Chromium
 	$(PY) -m pytest tests/browser $(ARGS)

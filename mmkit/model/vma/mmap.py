@@ -23,11 +23,11 @@ _MAP_TYPE = 0xF
 _LARGEST_FILE = (1 << 63) - 1
 """MAX_LFS_FILESIZE, in bytes."""
 _LEGACY = (
-    f.MAP_SHARED | f.MAP_PRIVATE | f.MAP_FIXED | f.MAP_ANONYMOUS | f.MAP_DENYWRITE | f.MAP_EXECUTABLE | 0x400_0000
+    f.MAP_SHARED | f.MAP_PRIVATE | f.MAP_FIXED | f.MAP_ANONYMOUS | f.MAP_DENYWRITE | f.MAP_EXECUTABLE | 0x7C00_0000
     | f.MAP_GROWSDOWN | f.MAP_LOCKED | f.MAP_NORESERVE | f.MAP_POPULATE | f.MAP_NONBLOCK | f.MAP_STACK
     | f.MAP_HUGETLB | 0x40 | 0x80
 )  # fmt: skip
-"""Flags that a mapping of a file takes or ignores (0x40, 0x80, 0x4000000: MAP_32BIT, _ABOVE4G, _UNINITIALIZED)."""
+"""Flags that every mapping of a file knows (0x40, 0x80, 0x7C000000: MAP_32BIT, _ABOVE4G, sizes of huge pages)."""
 
 
 def do_mmap(

@@ -1,6 +1,6 @@
 """Where kernels differ: the rules that changed between the versions a recording may come from.
 
-Models: mm/mmap.c of Linux 6.1, mm/vma.c, mm/mprotect.c, mm/mremap.c and fs/proc of 6.18. Leaves out: what is older than 6.1.
+Models: mm/mmap.c of 6.1, mm/vma.c, mm/mprotect.c, mm/mremap.c and fs/proc of 6.18. Leaves out: what is older than 6.1.
 """
 
 from __future__ import annotations
