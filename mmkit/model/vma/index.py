@@ -27,7 +27,9 @@ class VmaIndex:
         self._gaps: list[int] = []
         """Largest gap inside each chunk, the one before its first area not counted; -1: not known."""
         self._count = 0
-        self._cached: Vma | None = None
+        self._single: tuple[list[int], list[Vma]] | None = None
+        """The lists of the chunk while there is only one."""
+ached: Vma | None = None
 
     def __len__(self) -> int:
         return self._count
@@ -38,14 +40,18 @@ class VmaIndex:
 
     def find(self, addr: int) -> Vma | None:
         """Return the first area that ends above ``addr``, or None."""
+        # While there is one chunk, looking at the last answer first costs as much as the bisection that it may spare.
+        if self._single:
+            ends, vmas = self._single
+            at = bisect_right(ends, addr)
+            return vmas[at] if at < len(ends) else None
         cached = self._cached
         if cached is not None and cached.vm_start <= addr < cached.vm_end:
             return cached
         number = bisect_right(self._last_ends, addr)
         if number == len(self._last_ends):
             return None
-        found = self._vmas[number][bisect_right(self._ends[number], addr)]
-        self._cached = found
+        found = self._cached = self._vmas[number][bisect_right(self._ends[number], addr)]
         return found
 
     def _place(self, vma: Vma) -> tuple[int, int]:
@@ -60,6 +66,7 @@ class VmaIndex:
             self._vmas.append([vma])
             self._last_ends.append(vma.vm_end)
             self._gaps.append(0)
+            self._single = self._ends[0], self._vmas[0]
             return
         number = min(bisect_right(self._last_ends, vma.vm_start), len(self._last_ends) - 1)
         ends, vmas = self._ends[number], self._vmas[number]
@@ -77,6 +84,7 @@ class VmaIndex:
         self._vmas[number : number + 1] = [vmas[:CHUNK], vmas[CHUNK:]]
         self._last_ends[number : number + 1] = [ends[CHUNK - 1], ends[-1]]
         self._gaps[number : number + 1] = [-1, -1]
+        self._single = False
 
     def remove(self, vma: Vma) -> None:
         """Take an area out."""
@@ -91,6 +99,7 @@ class VmaIndex:
             self._gaps[number] = -1
         else:
             del self._ends[number], self._vmas[number], self._last_ends[number], self._gaps[number]
+            self._single = (self._ends[0], self._vmas[0]) if len(self._ends) == 1 else None
 
     def set_range(self, vma: Vma, start: int, end: int) -> None:
         """Move the bounds of an area; it stays between its neighbours."""

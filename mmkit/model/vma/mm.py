@@ -6,6 +6,7 @@ overcommit, NUMA policies, userfaultfd, page tables (a later chapter puts them u
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from errno import EAGAIN, ENOMEM
 from typing import TYPE_CHECKING
 
@@ -92,6 +93,8 @@ class MmStruct:
         self.task_size = task_size_of(self.arch)
         self.mmap_base = mmap_base or self.task_size - max(_MIN_GAP, self.round_up(stack_limit))
         self.index, self.resident = VmaIndex(), ResidentPages()
+        self.find_vma: Callable[[int], Vma | None] = self.index.find
+        """Return the first area that ends above an address, or None; the address may lie before it."""
         self.mm_users = 1
         self.locked_left = 0
         """Pages that MREMAP_DONTUNMAP left counted in ``locked_vm`` although they are locked no more."""
@@ -151,10 +154,6 @@ class MmStruct:
     def vmas(self) -> tuple[Vma, ...]:
         """The areas in order of address."""
         return tuple(self.index)
-
-    def find_vma(self, addr: int) -> Vma | None:
-        """Return the first area that ends above ``addr``, or None; ``addr`` may lie before it."""
-        return self.index.find(addr)
 
     def mmap(self, addr: int, length: int, prot: int, flags: int, file: OpenFile | None = None, offset: int = 0) -> int:
         """Map ``length`` bytes of ``file`` from ``offset`` on, or of nothing; returns the address. Raises MmError."""

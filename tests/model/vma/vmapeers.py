@@ -24,6 +24,8 @@ NUMBERS = {
     "mmap": 9, "mprotect": 10, "munmap": 11, "brk": 12, "mremap": 25, "madvise": 28, "mlock": 149, "munlock": 150,
     "mlock2": 325,
 }  # fmt: skip
+LAYOUT = {"start_code": 26, "end_code": 27, "start_stack": 28, "start_data": 45, "end_data": 46, "start_brk": 47}
+"""Fields of ``/proc/PID/stat``."""
 SPECIAL = ("[vdso]", "[vvar]", "[vvar_vclock]")
 _HEAD = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (\S+) ([0-9a-f]+) ([0-9a-f]+):([0-9a-f]+) (\d+) *(.*)")
 _SHARED_INODE = re.compile(r"00:01 \d+ +")
@@ -78,13 +80,18 @@ def parse_smaps(text: str) -> list[Area]:
 
 
 class KernelPeer:
-    """A child process; errors come as the exceptions that the model raises."""
+    """A child process; errors come as the exceptions that the model raises.
 
-    def __init__(self) -> None:
+    It has no capabilities, so that root's tests see what everybody's see, unless it is to keep what there are.
+    """
+
+    def __init__(self, privileged: bool = False) -> None:
+        child = str(Path(__file__).with_name("kernelchild.py"))
         self.process = subprocess.Popen(
-            [sys.executable, "-S", "-E", str(Path(__file__).with_name("kernelchild.py"))],
+            [sys.executable, "-S", "-E", child, *["privileged"] * privileged],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
+        self.privileged = privileged and os.geteuid() == 0
         self.text = self.report = ""
         self.files: dict[OpenFile, int] = {}
         self.ask(f"{NUMBERS['munmap']} {WINDOW} {PAGE}")
@@ -98,7 +105,7 @@ class KernelPeer:
         answer = self.process.stdout.readline().split()
         assert len(answer) == 3, f"the child process is gone after {line!r}"
         text = self.process.stdout.read(int(answer[2])).decode()
-        if line in ("S", "T"):
+        if line in ("S", "T", "D"):
             self.report = text
         else:
             self.text = text
@@ -116,6 +123,17 @@ class KernelPeer:
         opened = file.open(mode)
         self.files[opened] = self.ask(f"O {file.name} {('r', 'w', 'rw').index(mode)}")[0]
         return opened
+
+    def share(self, name: str, pages: int) -> tuple[File, OpenFile]:
+        """Make a file of shared memory (memfd_create())."""
+        file = File(f"/memfd:{name} (deleted)", pages * PAGE, kind="tmpfs", device=(0, 1), inode=0)
+        opened = file.open("rw")
+        self.files[opened] = self.ask(f"M {name} {pages}")[0]
+        return file, opened
+
+    def limit(self, which: int, value: int) -> None:
+        """Set a limit (RLIMIT_*), in bytes."""
+        assert not self.ask(f"L {which} {value}")[1]
 
     def call(self, name: str, *arguments: int) -> int:
         """Make a system call. Raises MmError with the kernel's errno."""
@@ -158,14 +176,26 @@ class ModelPeer:
     """The model, operated in the same way; it can start from what a child process has."""
 
     def __init__(self, kernel: KernelPeer | None = None, version: str = "6.18") -> None:
-        root = os.geteuid() == 0
-        limit = None if root else resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
-        self.mm = MmStruct("X86_64", kernel=version, privileged=root, memlock_limit=limit if limit != -1 else None)
+        root = kernel is not None and kernel.privileged
+        limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
+        self.mm = MmStruct(
+            "X86_64", kernel=version, privileged=root, memlock_limit=None if root or limit == -1 else limit
+        )
         if kernel:
-            self._take_over(kernel.areas())
+            areas = kernel.areas()
+            self.mm.soft_dirty = any("sd" in area.letters for area in areas)
+            self._take_over(areas)
+            self._lay_out(kernel)
             self.mm.end_brk = kernel.call("brk", 0)
-            self.mm.start_brk = next(area.start for area in kernel.areas() if area.name == "[heap]")
             self.mm.mmap_min_addr = int(Path("/proc/sys/vm/mmap_min_addr").read_text())
+            self.mm.max_map_count = int(Path("/proc/sys/vm/max_map_count").read_text())
+
+    def _lay_out(self, kernel: KernelPeer) -> None:
+        kernel.ask("D")
+        # From the third field on, after the name in parentheses, which may hold blanks: proc(5) counts from 1.
+        fields = kernel.report.rpartition(")")[2].split()
+        for name, number in LAYOUT.items():
+            setattr(self.mm, name, int(fields[number - 3]))
 
     def _take_over(self, areas: list[Area]) -> None:
         files: dict[str, OpenFile] = {}
@@ -180,8 +210,6 @@ class ModelPeer:
             vma.anon_vma = self.mm.ids.new_anon_vma() if area.anon else None
             self.mm.index.insert(vma)
             self.mm.account(vma.vm_flags, vma.pages)
-            if area.name == "[stack]":
-                self.mm.start_stack = area.end - 8
         tops = [area.end for area in areas if area.name != "[stack]" and area.end <= self.mm.mmap_base]
         if not any(area.end == self.mm.mmap_base for area in areas) and len(tops) < len(areas) - 1:
             self.mm.mmap_base = max(area.end for area in areas if area.name.startswith("/"))
