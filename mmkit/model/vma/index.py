@@ -29,7 +29,7 @@ class VmaIndex:
         self._count = 0
         self._single: tuple[list[int], list[Vma]] | None = None
         """The lists of the chunk while there is only one."""
-ached: Vma | None = None
+        self._cached: Vma | None = None
 
     def __len__(self) -> int:
         return self._count
