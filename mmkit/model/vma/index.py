@@ -84,7 +84,7 @@ class VmaIndex:
         self._vmas[number : number + 1] = [vmas[:CHUNK], vmas[CHUNK:]]
         self._last_ends[number : number + 1] = [ends[CHUNK - 1], ends[-1]]
         self._gaps[number : number + 1] = [-1, -1]
-        self._single = False
+        self._single = None
 
     def remove(self, vma: Vma) -> None:
         """Take an area out."""
