@@ -16,6 +16,7 @@ from mmkit.model.snapshot import BuddyInfo, BuddySnapshot, FrameMap, MemorySnaps
 
 if TYPE_CHECKING:
     from mmkit.data.events import Row
+    from mmkit.model.vmastate import MmState
     from mmkit.proc.slabtable import SlabRow
 
 
@@ -73,6 +74,22 @@ class Recording:
             raise ValueError(f"recording {self.name} has no file {file!r}: choose one of {', '.join(self.files)}")
         content = self._folder.joinpath(file).read_bytes()
         return gzip.decompress(content) if file.endswith(".gz") else content
+
+    @property
+    def processes(self) -> tuple[str, ...]:
+        """Names of the processes whose address space was recorded."""
+        return tuple(file.split(".smaps")[0] for file in self.files if ".smaps" in file)
+
+    def process(self, name: str) -> MmState:
+        """Return the address space of a process. Raises ValueError, with the names there are, for another."""
+        if name not in self.processes:
+            raise ValueError(f"no process {name!r} was recorded in {self.name}: choose one of {self.processes}")
+        from mmkit.proc.addrspace import address_space
+
+        more = ".txt" if f"{name}.smaps" not in self.files else ""
+        texts = {kind: self.text(f"{name}.{kind}{more}") for kind in ("smaps", "status")}
+        source = Source("recording", self.kernel, f"{name} in {self.name}")
+        return address_space("", smaps_text=texts["smaps"], status_text=texts["status"], source=source)
 
     def text(self, file: str) -> str:
         """Return the content of a text file; arguments and errors as of ``data``."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 
 from mmkit.errors import FormatError
-from mmkit.record import Record
+from mmkit.model.vma.text import NAME_COLUMN, format_line
+from mmkit.record import Record, field
 
 _LINE = re.compile(r"([0-9a-f]+)-([0-9a-f]+) ([r-][w-][x-][sp]) ([0-9a-f]+) ([0-9a-f]+):([0-9a-f]+) (\d+)( .*)?")
-_NAME_COLUMN = 73
 
 
 class Mapping(Record):
@@ -25,6 +25,8 @@ class Mapping(Record):
     minor: int
     inode: int
     name: str
+    column: int = field(default=73, repr=False, compare=False)
+    """Where the name begins: kernels for 32 bits leave less room."""
 
     def __contains__(self, addr: object) -> bool:
         return isinstance(addr, int) and self.start <= addr < self.end
@@ -35,25 +37,30 @@ def parse(text: str) -> tuple[Mapping, ...]:
     if text and not text.endswith("\n"):
         last = text.rsplit("\n", 1)[-1]
         raise FormatError("maps", text.count("\n") + 1, last, "a line that ends with a newline")
-    return tuple(_parse_line(number, line) for number, line in enumerate(text.split("\n")[:-1], 1))
+    return tuple(parse_line(line, number) for number, line in enumerate(text.split("\n")[:-1], 1))
 
 
-def _parse_line(number: int, line: str) -> Mapping:
+def parse_line(line: str, number: int, what: str = "maps") -> Mapping:
+    """Return the mapping of one line, without its newline. Raises FormatError, with ``what`` and the line's number."""
     match = _LINE.fullmatch(line)
     if not match:
-        raise FormatError("maps", number, line, "'start-end perms offset major:minor inode [name]'")
+        raise FormatError(what, number, line, "'start-end perms offset major:minor inode [name]'")
     start, end, offset, major, minor = (int(match[group], 16) for group in (1, 2, 4, 5, 6))
-    mapping = Mapping(start, end, match[3], offset, major, minor, int(match[7]), (match[8] or "").strip(" "))
-    if _format_line(mapping) != line:
-        raise FormatError("maps", number, line, f"the kernel's spacing, as in {_format_line(mapping)!r}")
+    name = (match[8] or "").strip(" ")
+    column = (
+        len(line) - len(name) if name and line[: NAME_COLUMN[8]].strip(" ") != line[: -len(name)].strip(" ") else 73
+    )
+    mapping = Mapping(start, end, match[3], offset, major, minor, int(match[7]), name, column)
+    if write_line(mapping) != line or column not in NAME_COLUMN.values():
+        raise FormatError(what, number, line, f"the kernel's spacing, as in {write_line(mapping)!r}")
     return mapping
 
 
 def format(mappings: tuple[Mapping, ...]) -> str:
     """Return the text of ``mappings``, byte for byte as the kernel writes it."""
-    return "".join(_format_line(mapping) + "\n" for mapping in mappings)
+    return "".join(write_line(mapping) + "\n" for mapping in mappings)
 
 
-def _format_line(m: Mapping) -> str:
-    head = f"{m.start:08x}-{m.end:08x} {m.perms} {m.offset:08x} {m.major:02x}:{m.minor:02x} {m.inode} "
-    return head.ljust(_NAME_COLUMN) + m.name if m.name else head
+def write_line(m: Mapping) -> str:
+    """Return the line of one mapping, without its newline."""
+    return format_line(m.start, m.end, m.perms, m.offset, m.major, m.minor, m.inode, m.name, m.column)

@@ -47,6 +47,11 @@ class Lines:
         """Whether all lines have been taken."""
         return self._next == len(self._lines)
 
+    @property
+    def number(self) -> int:
+        """Number of the next line, from 1."""
+        return self._next + 1
+
     def take(self, pattern: Pattern, expected: str) -> re.Match[str]:
         """Return the match of the next line, which must be ``expected`` (words for the message)."""
         match = self.take_if(pattern)
