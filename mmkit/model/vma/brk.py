@@ -46,21 +46,25 @@ def _shrink(mm: MmStruct, new: int, old: int) -> bool:
 
 
 def _grow(mm: MmStruct, old: int, new: int) -> bool:
-    length = new - old
     if new > mm.task_size or new < old or mm.map_count > mm.max_map_count:
         return False
     above = mm.index.find(old)
     if above is not None and new + 4096 > start_gap(mm, above):
         return False
-    flags = _FLAGS | (f.VM_SOFTDIRTY if mm.soft_dirty else 0)
-    try:
-        mm.limit_space(flags, length)
-    except MmError:
-        return False
     below = mm.index.before(old)
     if below is not None and below.vm_end <= mm.start_brk:
         below = None
-    if merge_new(mm, Piece(old, new, flags, old >> 12), below, None, only_prev=True) is None:
-        insert(mm, Vma(old, new, flags, old >> 12))
-    mm.account(flags, length >> 12)
+    try:
+        map_anonymous(mm, old, new, 0, below)
+    except MmError:
+        return False
     return True
+
+
+def map_anonymous(mm: MmStruct, start: int, end: int, more_flags: int, below: Vma | None) -> None:
+    """Map fresh memory that may be written, as a part of ``below`` if it fits (do_brk_flags()). Raises MmError."""
+    flags = _FLAGS | more_flags | (f.VM_SOFTDIRTY if mm.soft_dirty else 0)
+    mm.limit_space(flags, end - start)
+    if merge_new(mm, Piece(start, end, flags, start >> 12), below, None, only_prev=True) is None:
+        insert(mm, Vma(start, end, flags, start >> 12))
+    mm.account(flags, (end - start) >> 12)

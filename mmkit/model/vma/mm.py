@@ -91,7 +91,7 @@ class MmStruct:
         for field in _STATE + _COUNTERS:
             setattr(self, field, 0)
         self.task_size = task_size_of(self.arch)
-        self.mmap_base = mmap_base or self.task_size - max(_MIN_GAP, self.round_up(stack_limit))
+        self.mmap_base = mmap_base or self.base_below(stack_limit + self.stack_guard_gap)
         self.index, self.resident = VmaIndex(), ResidentPages()
         self.find_vma: Callable[[int], Vma | None] = self.index.find
         """Return the first area that ends above an address, or None; the address may lie before it."""
@@ -120,6 +120,10 @@ class MmStruct:
     data_vm: int
     exec_vm: int
     stack_vm: int
+
+    def base_below(self, room: int) -> int:
+        """Return where mappings end if ``room`` bytes (128 MiB at least, 5/6 of all at most) are left for the stack."""
+        return self.round_up(self.task_size - min(max(room, _MIN_GAP), self.task_size // 6 * 5))
 
     @property
     def legacy_base(self) -> int:

@@ -1,0 +1,178 @@
+"""Programs laid out: this Python and what gcc makes, as the kernel lays them out; randomness within its bounds."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from execpeer import ENV, STACK, interpreter_of, read_program, texts_after_exec
+from vmapeers import needs_linux, plain
+
+from mmkit.data import recording, recordings
+from mmkit.model.snapshot import Source
+from mmkit.model.vma import File, MmStruct
+from mmkit.model.vma.elf import ET_DYN, Elf, Segment, parse_elf
+from mmkit.model.vma.load import Program, execute
+from mmkit.proc import addrspace, maps, status
+
+PYTHON = os.path.realpath(sys.executable)
+KINDS = {
+    "position independent": (), "at a fixed address": ("-no-pie",), "static": ("-static",),
+    "static, position independent": ("-static-pie",), "executable stack": ("-z", "execstack"),
+    "aligned to 2 MiB": ("-Wl,-z,max-page-size=2097152",),
+}  # fmt: skip
+needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc, to make programs of every kind")
+
+
+def laid_out(path: str, *arguments: str, stack: int = STACK, seed: int | None = None) -> MmStruct:
+    """The model's layout of what :func:`texts_after_exec` starts."""
+    program = read_program(path)
+    mm = MmStruct(stack_limit=stack)
+    return execute(mm, program, interpreter_of(program), argv=(path, *arguments), env=ENV, path=path, seed=seed)
+
+
+def assert_like_the_kernel(path: str, *arguments: str, stack: int = STACK) -> None:
+    texts = texts_after_exec(path, *arguments, stack=stack)
+    mm = laid_out(path, *arguments, stack=stack)
+    assert plain(mm.maps()) == plain(texts["maps"])
+    mm.check()
+    ours = mm.snapshot()
+    theirs = addrspace.address_space(
+        "", smaps_text=texts["smaps"], status_text=texts["status"], stat_text=texts["stat"], source=Source("live")
+    )
+    for name in ("start_code", "end_code", "start_data", "end_data", "start_brk", "start_stack", "arg_start", "arg_end",
+                 "env_start", "env_end"):  # fmt: skip
+        assert (name, getattr(ours.layout, name)) == (name, getattr(theirs.layout, name))
+    assert [(vma.start, vma.letters, vma.anon_pages) for vma in ours.vmas] == [
+        (vma.start, vma.letters, vma.anon_pages) for vma in theirs.vmas
+    ]
+    known = status.parse(texts["status"])
+    sizes = status.sizes_of(ours.counters, ours.layout)
+    assert sizes == {name: known.kb(name) for name in sizes}
+    assert status.format_statm(status.statm_of(ours.counters, ours.layout)) == texts["statm"]
+
+
+@needs_linux
+def test_this_python_is_laid_out_as_the_kernel_lays_it_out() -> None:
+    assert_like_the_kernel(PYTHON, "-c", "pass")
+
+
+@needs_linux
+@pytest.mark.parametrize("stack", [64 << 10, 1 << 20, 200 << 20])
+def test_the_stack_limit_moves_what_lies_below(stack: int) -> None:
+    assert_like_the_kernel(PYTHON, stack=stack)
+
+
+@needs_linux
+@needs_gcc
+@pytest.mark.parametrize("kind", KINDS)
+def test_programs_of_every_kind(kind: str, tmp_path: Path) -> None:
+    source, made = tmp_path / "x.c", str(tmp_path / "x")
+    source.write_text("int zeros[5000]; int data = 3; int main(void) { return 0; }\n")
+    subprocess.run(["gcc", *KINDS[kind], str(source), "-o", made], check=True, capture_output=True)
+    assert_like_the_kernel(os.path.realpath(made), "one", "argument")
+
+
+@needs_linux
+def test_a_randomised_process_lies_where_some_seed_could_put_it() -> None:
+    texts = [texts_after_exec(PYTHON, randomised=True)["maps"] for _ in range(3)]
+    ours = [laid_out(PYTHON, seed=seed).maps() for seed in range(40)]
+    assert len(set(ours)) == 40
+    for text in texts:
+        assert shape(text) == shape(ours[0])
+        for place, (low, high) in bounds().items():
+            assert low <= places(text)[place] < high, place
+    assert laid_out(PYTHON, seed=7).maps() == ours[7]
+
+
+def shape(text: str) -> list[tuple[int, str, str]]:
+    """Sizes, rights and names of the areas, but not where they lie."""
+    mapped = [mapping for mapping in maps.parse(text) if mapping.name != "[vsyscall]"]
+    return [(mapping.end - mapping.start, mapping.perms, mapping.name) for mapping in mapped]
+
+
+def places(text: str) -> dict[str, int]:
+    """Where a randomised process has its program, its mappings, its stack."""
+    mapped = [mapping for mapping in maps.parse(text) if mapping.name != "[vsyscall]"]
+    stack = next(mapping for mapping in mapped if mapping.name == "[stack]")
+    return {"program": mapped[0].start, "mappings": mapped[mapped.index(stack) - 1].end, "stack": stack.end}
+
+
+def bounds() -> dict[str, tuple[int, int]]:
+    """The ranges that 28 bits of pages, and 22 for the stack, allow on x86-64 with an 8 MiB stack limit."""
+    top, program = (1 << 47) - 4096, ((1 << 47) - 4096) // 3 * 2
+    spread = ((1 << 22) - 1) << 12
+    base = top - STACK - spread - (1 << 20)
+    return {
+        "program": (program - (2 << 20), program + (1 << 40)),
+        "mappings": (base - (1 << 40), base + 1),
+        "stack": (top - spread - 8192, top + 1),
+    }
+
+
+@pytest.mark.parametrize("folder", ["host-6.18", "amd64-4g"])
+def test_recorded_randomised_processes_lie_within_the_bounds(folder: str) -> None:
+    files = [file for file in recording(folder).files if file.startswith("aslr/")]
+    assert len(files) == 6
+    seen = [places(recording(folder).text(file)) for file in files]
+    dynamic = folder == "host-6.18"
+    for place in ("program", "mappings", "stack") if dynamic else ("mappings", "stack"):
+        low, high = bounds()[place]
+        assert all(low <= each[place] < high for each in seen), place
+        assert len({each[place] for each in seen}) == 6, place
+
+
+def small(**changes: int) -> Program:
+    segment = Segment(1, 5, 0, 0x1000, 0x2345, 0x2345, 0x1000)
+    return Program(File("/bin/small", 20000), Elf(64, ET_DYN, 0x1000, 64, (segment,), ""))
+
+
+def test_a_program_needs_what_it_asks_for() -> None:
+    asks = small()._replace(elf=small().elf.__replace__(interpreter="/lib/ld.so"))
+    with pytest.raises(ValueError, match=r"wants the interpreter '/lib/ld\.so', and got None"):
+        execute(MmStruct(), asks)
+    mm = execute(MmStruct(), small())
+    with pytest.raises(ValueError, match="needs an empty address space, and this one has 5 areas"):
+        execute(mm, small())
+
+
+def header(**changes: object) -> bytes:
+    """A small ELF file of 64 bits with one segment, with some of it changed."""
+    values = {"magic": b"\x7fELF", "class": 2, "data": 1, "kind": 3, "count": 1, "file_bytes": 100, "mem_bytes": 200,
+              "offset": 0} | changes  # fmt: skip
+    ident = values["magic"] + bytes([values["class"], values["data"], 1]) + bytes(9)
+    head = struct.pack("<HHIQQQIHHHHHH", values["kind"], 62, 1, 0, 64, 0, 0, 64, 56, values["count"], 0, 0, 0)
+    row = struct.pack("<IIQQQQQQ", 1, 5, values["offset"], 0, 0, values["file_bytes"], values["mem_bytes"], 4096)
+    return ident + head + row
+
+
+def test_an_elf_file_is_read() -> None:
+    elf = parse_elf(header())
+    assert (elf.bits, elf.kind, len(elf.loads), elf.span, elf.loads[0].prot) == (64, ET_DYN, 1, 200, 5)
+
+
+@pytest.mark.parametrize(("data", "words"), [
+    (b"#!/bin/sh\n", r"begins with \\x7fELF, not with b'#!/b'"),
+    (header(**{"class": 3}), "only little-endian ELF files of 32 or 64 bits"),
+    (header(data=2), "only little-endian ELF files of 32 or 64 bits"),
+    (header(count=2), "ends within its headers"),
+    (header()[:80], "ends within its headers"),
+    (header(kind=4), "type ET_EXEC 2 or ET_DYN 3, not 4"),
+    (header(count=0), "no segment to load"),
+    (header(file_bytes=300), "cannot be mapped"),
+    (header(offset=100), "cannot be mapped"),
+])  # fmt: skip
+def test_a_damaged_elf_file_is_refused_in_words(data: bytes, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        parse_elf(data)
+
+
+def test_recordings_are_of_known_processes() -> None:
+    assert {name for each in recordings() for name in recording(each).processes} == {
+        "busybox_cat", "init", "python", "vmas",
+    }  # fmt: skip
