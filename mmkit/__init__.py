@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mmkit.model.page import MemMap, Page
     from mmkit.model.pageflags import PageFlags
     from mmkit.model.slab import KmemCache
+    from mmkit.model.tlb import Tlb
     from mmkit.model.trace import Trace
     from mmkit.model.vma import File, MmStruct, Vma
     from mmkit.model.zone import Zone
@@ -32,6 +33,7 @@ _HOMES = {
     "mmkit.model.page": ("MemMap", "Page"),
     "mmkit.model.pageflags": ("PageFlags",),
     "mmkit.model.slab": ("KmemCache",),
+    "mmkit.model.tlb": ("Tlb",),
     "mmkit.model.trace": ("Trace",),
     "mmkit.model.vma": ("File", "MmStruct", "Vma"),
     "mmkit.model.zone": ("Zone",),
@@ -57,6 +59,7 @@ __all__ = [
     "PageFlags",
     "PhysicalMemory",
     "SlabAllocator",
+    "Tlb",
     "Trace",
     "Vma",
     "Zone",

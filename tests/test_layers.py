@@ -37,6 +37,8 @@ VIEW_KNOWS = {
     "pageflags",
     "structpage",
     "gfp",
+    "tlbstate",
+    "tlbtrace",
     "trace",
     "vmaflags",
     "vmastate",
