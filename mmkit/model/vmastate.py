@@ -98,6 +98,7 @@ class MmLayout(Record):
 
     task_size: int
     mmap_base: int
+    """Mappings go below it; a kernel does not show it."""
     start_code: int
     end_code: int
     start_data: int

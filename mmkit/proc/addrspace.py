@@ -108,9 +108,7 @@ def _layout(vmas: list[VmaState], stat_text: str) -> MmLayout:
     known = {name: int(words[field - 3]) if words else 0 for name, field in _STAT.items()}
     heap = next((vma for vma in vmas if vma.name == "[heap]"), None)
     known["start_brk"] = known["start_brk"] or (heap.start if heap else 0)
-    mapped = [vma.end for vma in vmas if vma.name != "[stack]"]
-    base = max((end for end in mapped if end > (heap.end if heap else 0)), default=0)
-    return MmLayout(task_size=task_size, mmap_base=base, brk=heap.end if heap else 0, **known)
+    return MmLayout(task_size=task_size, mmap_base=0, brk=heap.end if heap else 0, **known)
 
 
 def live(pid: int | str = "self") -> MmState:

@@ -138,10 +138,33 @@ ROOM = Ink("room for them", "r", "#f0e442", "#b9ad10", ".", edge="#8f8600")
 MOVED = Ink("moved here", "n", "#7cc7ee", "#0072b2", "|", edge="#004c78")
 STUCK = Ink("movable, but stays", "!", "#a50f15", "#e08a4a", "\\", PAPER, edge="#a50f15")
 
+VMA_INKS: dict[str, Ink] = {
+    "code": Ink("code", "X", "#b9dcf2", "#6ba8cf", "/", edge="#0072b2"),
+    "read-only": Ink("read-only data", "R", "#dff0fa", "#dff0fa", edge="#2b6ea3"),
+    "data": Ink("data", "D", "#f9d9a8", "#d99a3c", "\\", edge="#a86a1c"),
+    "bss": Ink("zeros (BSS)", "B", "#fdf0d5", "#e2b567", ".", edge="#a86a1c"),
+    "heap": Ink("heap", "H", "#d55e00", "#a34700", "/", PAPER, edge="#a34700"),
+    "anonymous": Ink("anonymous", "A", "#b5e3d2", "#b5e3d2", edge="#00704f"),
+    "shared": Ink("shared", "=", "#f7cfd6", "#cf8895", "|", edge="#a34a5c"),
+    "file": Ink("file, private", "F", "#f0e442", "#b9ad10", "\\", edge="#8f8600"),
+    "stack": Ink("stack", "S", "#8a2f64", "#5f1c43", "", PAPER, edge="#5f1c43"),
+    "kernel": Ink("the kernel's", "K", "#d2d2d2", "#9a9a9a", "x", edge="#5c5c5c"),
+    "guard": Ink("no rights", "-", "#f4f4f4", "#9c9c9c", "x", edge="#7d7d7d"),
+}
+"""Virtual memory areas by what they are for."""
+WRITTEN = Ink("own page", "w", "#1f4e79", "#1f4e79", "", PAPER, edge="#0d2c48")
+FILE_PAGE = Ink("page of a file", "f", "#8f8600", "#b9ad10", ".", PAPER, edge="#5f5900")
+ZERO_PAGE = Ink("zero page", "z", "#ffffff", "#ffffff", "", edge=MUTED)
+"""Pages of an area that are in memory."""
+RED_NODE = Ink("red node", "r", "#fbd5d0", "#fbd5d0", edge="#a50f15")
+BLACK_NODE = Ink("black node", "b", "#d9d9d9", "#d9d9d9", edge="#000000")
+ON_PATH = Ink("looked at", "", "#ffe58a", "#ffe58a", edge="#b58900")
+FOUND = Ink("found", "", "#009e73", "#009e73", "", PAPER, edge="#00513b")
+
 INKS: tuple[Ink, ...] = (
     *USE_INKS.values(), *FREE_INKS.values(), *OBJECT_INKS.values(), *ZONE_INKS.values(),
     NO_OBJECT, RED_ZONE, USERS, NOTES, PADDING, LARGE_FREE, CMA, UNTOLD, SET_BIT, CLEAR_BIT, FIELD, WATER, KEPT,
     USED, VACANT, WASTED, LARGEST, WHY, *PIECES, REFUSED, MIXED, TAKEN_OFF, ROOM, MOVED, STUCK,
-    RULE, GHOST, TAG, MARK,
+    *VMA_INKS.values(), WRITTEN, FILE_PAGE, ZERO_PAGE, RED_NODE, BLACK_NODE, ON_PATH, FOUND, RULE, GHOST, TAG, MARK,
 )  # fmt: skip
 """All of them: what the palette of the PNG files is made for."""

@@ -10,6 +10,7 @@ from beforesamples import BEFORE_AFTER_PICTURES
 from fragsamples import FRAGMENTATION_PICTURES
 from kmallocsamples import KMALLOC_PICTURES
 from slabsamples import SLAB_PICTURES
+from vmasamples import VMA_PICTURES
 
 from mmkit.data import recording
 from mmkit.data.lists import read_lists
@@ -179,6 +180,7 @@ PICTURES: dict[str, Callable[[], Picture]] = {
     **SLAB_PICTURES,
     **KMALLOC_PICTURES,
     **BEFORE_AFTER_PICTURES,
+    **VMA_PICTURES,
 }  # fmt: skip
 
 
