@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mmkit.lab.addressspace import AddressSpaceLab
     from mmkit.lab.buddy import BuddyLab
     from mmkit.lab.fragmentation import FragmentationLab
     from mmkit.lab.introduction import IntroductionLab
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from mmkit.lab.zone import ZoneLab
 
 _HOMES = {
+    "AddressSpaceLab": "mmkit.lab.addressspace",
     "BuddyLab": "mmkit.lab.buddy",
     "FragmentationLab": "mmkit.lab.fragmentation",
     "IntroductionLab": "mmkit.lab.introduction",
@@ -31,6 +33,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AddressSpaceLab",
     "BuddyLab",
     "FragmentationLab",
     "IntroductionLab",

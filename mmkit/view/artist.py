@@ -190,11 +190,16 @@ class Boxes(Painted):
 
     def paint(self, pixels: NDArray[np.uint32], scale: float) -> None:
         """Set the pixels of the rectangles, later ones over earlier ones; none is thinner than a device pixel."""
+        # Looked up by identity first: to compare whole inks for each of a thousand boxes would cost more than to paint.
+        known: dict[tuple[int, int, int], NDArray[np.uint32]] = {}
         for (left, top, right, bottom), one, edge in zip(self.boxes, self.inks, self.edges, strict=True):
             x0, y0 = round((left - self.box.left) * scale), round((top - self.box.top) * scale)
             x1 = max(x0 + 1, round((right - self.box.left) * scale))
             y1 = max(y0 + 1, round((bottom - self.box.top) * scale))
             area = pixels[max(0, y0) : max(0, y1), max(0, x0) : max(0, x1)]
-            area[...] = sheet(one, area.shape[0], area.shape[1], scale)
+            size = id(one), area.shape[0], area.shape[1]
+            if (face := known.get(size)) is None:
+                face = known[size] = sheet(one, area.shape[0], area.shape[1], scale)
+            area[...] = face
             if edge and x1 - x0 > 3 and y1 - y0 > 3 and area.size:
                 area[:, [0, -1]] = area[[0, -1]] = word(edge)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 from mmkit.model.vmastate import MmState, VmaState
 from mmkit.record import Record
@@ -33,11 +34,11 @@ class Row(Record):
     end: int
 
 
-def rows_of(mm: MmState, most: int = MOST_BANDS) -> list[Row]:
+def rows_of(mm: MmState, most: int = MOST_BANDS, kinds: Sequence[str] | None = None) -> list[Row]:
     """Return the lines from the highest address to the lowest."""
     rows: list[Row] = []
     at = 0
-    for band in bands(mm, most):
+    for band in bands(mm, most, kinds):
         vmas = band.of(mm)
         if vmas[0].start > at:
             rows.append(Row(None, at, vmas[0].start))
@@ -48,7 +49,9 @@ def rows_of(mm: MmState, most: int = MOST_BANDS) -> list[Row]:
     return rows[::-1]
 
 
-def alt_layout(mm: MmState, before: MmState | None = None, addr: int | None = None) -> str:
+def alt_layout(
+    mm: MmState, before: MmState | None = None, addr: int | None = None, kinds: Sequence[str] | None = None
+) -> str:
     """Say in words how the address space is laid out."""
     counters = mm.counters
     share = counters.total_vm * 4096 / mm.layout.task_size if mm.layout.task_size else 0
@@ -56,7 +59,7 @@ def alt_layout(mm: MmState, before: MmState | None = None, addr: int | None = No
         f"Address space of {mm.name or 'a process'}: {plural(len(mm.vmas), 'area')}, "
         f"{pages_size(counters.total_vm)} mapped, {share:.1g} of the user half"
     ]
-    kinds = kinds_of(mm.vmas)
+    kinds = kinds_of(mm.vmas) if kinds is None else kinds
     high = [
         f"{kind} at 0x{vma.start:x}, {pages_size(vma.pages)}"
         for kind, vma in zip(reversed(kinds), reversed(mm.vmas), strict=True)
@@ -125,7 +128,8 @@ class AddressSpacePicture(Picture):
 
     def update(self, mm: MmState, before: MmState | None = None, addr: int | None = None) -> None:
         """Show another state."""
-        rows = rows_of(mm)
+        kinds = kinds_of(mm.vmas)
+        rows = rows_of(mm, kinds=kinds)
         self.resize(self._height(rows))
         self._boxes.box = Box(0, _TOP - 4, self.width, self.height)
         self._badge.set(str(mm.source))
@@ -133,17 +137,18 @@ class AddressSpacePicture(Picture):
             f"{mm.name or 'Address space'}: {plural(len(mm.vmas), 'area')}, {pages_size(mm.counters.total_vm)} mapped"
         )
         self._title.set(self.heading_fit(title, mm.source))
-        self._put_rows(mm, rows, changed(mm, before) if before is not None else set(), addr)
-        self.alt = alt_layout(mm, before, addr)
+        self._put_rows(mm, rows, kinds, changed(mm, before) if before is not None else set(), addr)
+        self.alt = alt_layout(mm, before, addr, kinds)
         self.touch()
 
-    def _put_rows(self, mm: MmState, rows: Sequence[Row], new: set[int], addr: int | None) -> None:
+    def _put_rows(
+        self, mm: MmState, rows: Sequence[Row], kinds: Sequence[str], new: set[int], addr: int | None
+    ) -> None:
         boxes: list[Box] = []
         inks: list[Ink] = []
         y = float(_TOP)
         links: list[list[tuple[float, float]]] = []
         bottom = self.height - _FOOT
-        kinds = kinds_of(mm.vmas)
         for number, row in enumerate(rows):
             height = _BAND if row.band else _GAP
             here = Box(_COLUMN.left, y, _COLUMN.right, y + height)
@@ -159,7 +164,7 @@ class AddressSpacePicture(Picture):
             self._letters[spare].set("")
             for column in self._lines:
                 column[spare].set("")
-        self._put_scale(mm, bottom, boxes, inks)
+        self._put_scale(mm, kinds, bottom, boxes, inks)
         self._legend.move(bottom + 16)
         self._legend.set([Entry(one, one.name) for kind, one in ink.VMA_INKS.items() if kind in kinds])
         for top, below, low, high in _clusters(rows):
@@ -211,21 +216,30 @@ class AddressSpacePicture(Picture):
         for column, text in zip(self._lines, texts, strict=True):
             column[number].set(text, y=y, colour=colour)
 
-    def _put_scale(self, mm: MmState, bottom: float, boxes: list[Box], inks: list[Ink]) -> None:
+    def _put_scale(self, mm: MmState, kinds: Sequence[str], bottom: float, boxes: list[Box], inks: list[Ink]) -> None:
         size = mm.layout.task_size or 1
         tall = bottom - _TOP
         boxes.append(Box(_SCALE.left, _TOP, _SCALE.right, bottom))
         inks.append(ink.VACANT)
-        for kind, vma in zip(kinds_of(mm.vmas), mm.vmas, strict=True):
-            low = bottom - tall * vma.start / size
-            high = min(bottom - tall * vma.end / size, low - 2)
-            boxes.append(Box(_SCALE.left + 1, high, _SCALE.right - 1, low))
-            inks.append(Ink("", "", ink.VMA_INKS[kind].edge, ink.VMA_INKS[kind].edge, edge=ink.VMA_INKS[kind].edge))
+        seen = set()
+        for kind, vma in zip(kinds, mm.vmas, strict=True):
+            # Areas that fall on the same pixels are drawn once.
+            low, high = round(2 * tall * vma.start / size) / 2, round(2 * tall * vma.end / size) / 2
+            if (spot := (kind, low, high)) not in seen:
+                seen.add(spot)
+                boxes.append(Box(_SCALE.left + 1, bottom - max(high, low + 2), _SCALE.right - 1, bottom - low))
+                inks.append(_solid(kind))
         for number, label in enumerate(self._ticks):
             at = size * number / (_MOST_TICKS - 1)
             label.set(_size(round(at)) if number else "0", y=bottom - tall * number / (_MOST_TICKS - 1))
         ys = [bottom - tall * number / (_MOST_TICKS - 1) for number in range(_MOST_TICKS)]
         self._marks.set_data(*segments([[(_SCALE.left - 5, y), (_SCALE.left, y)] for y in ys]))
+
+
+@cache
+def _solid(kind: str) -> Ink:
+    edge = ink.VMA_INKS[kind].edge
+    return Ink("", "", edge, edge, edge=edge)
 
 
 def _size(size_bytes: int) -> str:

@@ -13,8 +13,8 @@ from mmkit.view.parts import listed, plural
 SPECIAL = ("[vdso]", "[vvar]", "[vvar_vclock]", "[vsyscall]", "[uprobes]")
 
 
-def kind_of(vma: VmaState, below: VmaState | None = None) -> str:
-    """Return what an area is for: a key of ``ink.VMA_INKS``; ``below`` is its lower neighbour."""
+def kind_of(vma: VmaState, above_data: bool = False) -> str:
+    """Return what an area is for: a key of ``ink.VMA_INKS``; ``above_data``: whether it begins where data ends."""
     if vma.name in ("[stack]", "[heap]"):
         return vma.name[1:-1]
     if vma.name in SPECIAL:
@@ -24,8 +24,7 @@ def kind_of(vma: VmaState, below: VmaState | None = None) -> str:
     if vma.flags & VM_MAYSHARE:
         return "shared"
     if vma.file is None:
-        is_bss = below is not None and below.end == vma.start and kind_of(below) == "data"
-        return "bss" if is_bss else "anonymous"
+        return "bss" if above_data else "anonymous"
     if vma.flags & VM_WRITE:
         return "data"
     return "code" if vma.flags & VM_EXEC else "read-only"
@@ -33,7 +32,13 @@ def kind_of(vma: VmaState, below: VmaState | None = None) -> str:
 
 def kinds_of(vmas: Sequence[VmaState]) -> list[str]:
     """Return the kind of each area."""
-    return [kind_of(vma, vmas[number - 1] if number else None) for number, vma in enumerate(vmas)]
+    kinds: list[str] = []
+    end_of_data = -1
+    for vma in vmas:
+        kinds.append(kind_of(vma, vma.start == end_of_data))
+        if kinds[-1] == "data":
+            end_of_data = vma.end
+    return kinds
 
 
 class Band(Record):
@@ -55,9 +60,10 @@ def short_name(name: str) -> str:
     return name.removesuffix(" (deleted)").rpartition("/")[2] + deleted if name.startswith("/") else name
 
 
-def bands(mm: MmState, most: int) -> list[Band]:
+def bands(mm: MmState, most: int, kinds: Sequence[str] | None = None) -> list[Band]:
     """Return at most ``most`` bands, from low to high: single areas if that is few enough, else neighbours together."""
-    vmas, kinds = mm.vmas, kinds_of(mm.vmas)
+    vmas = mm.vmas
+    kinds = kinds_of(vmas) if kinds is None else kinds
     groups = [[number] for number in range(len(vmas))]
     near: tuple[Callable[[VmaState, VmaState], bool], ...] = (
         lambda one, other: one.end == other.start and one.file == other.file and one.file is not None,
@@ -67,11 +73,20 @@ def bands(mm: MmState, most: int) -> list[Band]:
     for together in near:
         if len(groups) > most:
             groups = _joined(groups, lambda a, b, t=together: t(vmas[a], vmas[b]))  # type: ignore[misc]
-    while len(groups) > most:
-        gaps = [vmas[b[0]].start - vmas[a[-1]].end for a, b in pairwise(groups)]
-        at = gaps.index(min(gaps))
-        groups[at : at + 2] = [groups[at] + groups[at + 1]]
+    if len(groups) > most:
+        groups = _cut_at_largest_gaps(vmas, groups, most)
     return [_band(vmas, kinds, group) for group in groups]
+
+
+def _cut_at_largest_gaps(vmas: Sequence[VmaState], groups: list[list[int]], most: int) -> list[list[int]]:
+    gaps = [vmas[high[0]].start - vmas[low[-1]].end for low, high in pairwise(groups)]
+    largest = set(sorted(range(len(gaps)), key=lambda at: -gaps[at])[: most - 1])
+    found: list[list[int]] = [[]]
+    for number, group in enumerate(groups):
+        found[-1] += group
+        if number in largest:
+            found.append([])
+    return found
 
 
 def _joined(groups: list[list[int]], together: Callable[[int, int], bool]) -> list[list[int]]:
