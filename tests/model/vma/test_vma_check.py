@@ -1,0 +1,233 @@
+"""check() names the broken rule; bad input gets Linux's errno, in words, and changes nothing; the index keeps order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from errno import EINVAL, ENOMEM
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmkit.errors import InvariantError, MmError
+from mmkit.model import vmaflags as f
+from mmkit.model.vma import File, MmStruct, Vma
+from mmkit.model.vma.index import CHUNK, VmaIndex
+
+PAGE, BASE = 4096, 0x1000_0000
+FIXED = f.MAP_PRIVATE | f.MAP_ANONYMOUS | f.MAP_FIXED
+
+
+def made() -> MmStruct:
+    """Three areas: written memory, a shared one, a locked one."""
+    mm = MmStruct()
+    mm.mmap(BASE, 4 * PAGE, 3, FIXED)
+    mm.touch(BASE, write=True)
+    mm.mmap(BASE + 8 * PAGE, 4 * PAGE, 3, f.MAP_SHARED | f.MAP_ANONYMOUS | f.MAP_FIXED)
+    mm.mmap(BASE + 16 * PAGE, 4 * PAGE, 1, FIXED)
+    mm.mlock(BASE + 16 * PAGE, 4 * PAGE)
+    mm.check()
+    return mm
+
+
+def moved(number: int, start: int, end: int) -> Callable[[MmStruct], object]:
+    return lambda mm: mm.index.set_range(mm.vmas[number], BASE + start, BASE + end)
+
+
+def set_of(number: int, **values: object) -> Callable[[MmStruct], object]:
+    return lambda mm: [setattr(mm.vmas[number], name, value) for name, value in values.items()]
+
+
+def counted(name: str) -> Callable[[MmStruct], object]:
+    return lambda mm: setattr(mm, name, getattr(mm, name) + 1)
+
+
+BROKEN: dict[str, Callable[[MmStruct], object]] = {
+    "aligned": moved(0, 1, 4 * PAGE),
+    "not empty": moved(0, 4 * PAGE, 4 * PAGE),
+    "in order, no overlap": moved(1, 2 * PAGE, 12 * PAGE),
+    "in user space": moved(2, 16 * PAGE, 1 << 47),
+    "map_count": lambda mm: setattr(mm, "max_map_count", 1),
+    "shared, no anon_vma": set_of(1, anon_vma=1),
+    "forked, anon_vma": set_of(2, forked=True),
+    "anon_vma exists": set_of(0, anon_vma=7),
+    "total_vm": counted("total_vm"),
+    "locked_vm": counted("locked_vm"),
+    "data_vm": counted("data_vm"),
+    "exec_vm": counted("exec_vm"),
+    "stack_vm": counted("stack_vm"),
+    "resident pages are mapped": lambda mm: mm.resident.put((BASE >> 12) + 6, "a"),
+    "own pages have an anon_vma": set_of(0, anon_vma=None),
+    "index: an area is not filed under its end": set_of(0, vm_end=BASE + 5 * PAGE),
+}
+
+
+@pytest.mark.parametrize("rule", BROKEN)
+def test_a_broken_rule_is_named(rule: str) -> None:
+    mm = made()
+    BROKEN[rule](mm)
+    with pytest.raises(InvariantError) as caught:
+        mm.check()
+    assert str(caught.value).startswith(rule)
+
+
+KERNEL, NOWHERE, LAST = 0xFFFF_8000_0000_0000, 0x8000_0000_0000, (1 << 64) - PAGE
+BAD: dict[str, tuple[str, tuple[int, ...], int]] = {
+    "munmap, not aligned": ("munmap", (BASE + 1, PAGE), EINVAL),
+    "munmap, nothing": ("munmap", (BASE, 0), EINVAL),
+    "munmap, negative": ("munmap", (BASE, (1 << 64) - PAGE), EINVAL),
+    "munmap, the kernel's half": ("munmap", (KERNEL, PAGE), EINVAL),
+    "munmap, no address at all": ("munmap", (NOWHERE, PAGE), EINVAL),
+    "mprotect, not aligned": ("mprotect", (BASE + 1, PAGE, 1), EINVAL),
+    "mprotect, wraps": ("mprotect", (BASE, (1 << 64) - PAGE, 1), ENOMEM),
+    "mprotect, rights unknown": ("mprotect", (BASE, PAGE, 16), EINVAL),
+    "mprotect, the kernel's half": ("mprotect", (KERNEL, PAGE, 1), ENOMEM),
+    "madvise, unknown": ("madvise", (BASE, PAGE, 999), EINVAL),
+    "madvise, not aligned": ("madvise", (BASE + 1, PAGE, 4), EINVAL),
+    "madvise, wraps": ("madvise", (LAST, 2 * PAGE, 4), EINVAL),
+    "madvise, the kernel's half": ("madvise", (KERNEL, PAGE, 4), ENOMEM),
+    "mlock, nothing there": ("mlock", (BASE + 5 * PAGE, PAGE), ENOMEM),
+    "mlock2, flags unknown": ("mlock2", (BASE, PAGE, 6), EINVAL),
+    "mremap, flags unknown": ("mremap", (BASE, PAGE, PAGE, 64), EINVAL),
+    "mremap, to nothing": ("mremap", (BASE, PAGE, 0), EINVAL),
+    "mremap, larger than all": ("mremap", (BASE, PAGE, 1 << 50, 1), EINVAL),
+    "mremap, to the kernel's half": ("mremap", (BASE, PAGE, PAGE, 3, KERNEL), EINVAL),
+    "mmap, nothing": ("mmap", (0, 0, 1, FIXED), EINVAL),
+    "mmap, wraps": ("mmap", (0, (1 << 64) - 1, 1, FIXED), ENOMEM),
+    "mmap, not aligned": ("mmap", (BASE + 1, PAGE, 1, FIXED), EINVAL),
+    "mmap, the kernel's half": ("mmap", (KERNEL, PAGE, 1, FIXED), ENOMEM),
+    "mmap, no address at all": ("mmap", (NOWHERE, PAGE, 1, FIXED), ENOMEM),
+    "mmap, neither private nor shared": ("mmap", (0, PAGE, 1, f.MAP_ANONYMOUS), EINVAL),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_bad_input_is_refused_as_linux_refuses_it_and_changes_nothing(what: str) -> None:
+    mm = made()
+    before = mm.snapshot()
+    call, arguments, errno = BAD[what]
+    with pytest.raises(MmError) as caught:
+        getattr(mm, call)(*arguments)
+    assert caught.value.errno == errno
+    assert len(str(caught.value).split(": ", 1)[1].split()) > 6, "the error says in words what is wrong"
+    assert mm.snapshot() == before
+
+
+def test_brk_answers_nonsense_with_where_it_is() -> None:
+    mm = made()
+    mm.start_brk = mm.end_brk = BASE + 100 * PAGE
+    before = mm.snapshot()
+    for addr in (0, BASE, KERNEL, (1 << 64) - 1, 1 << 80):
+        assert mm.brk(addr) == BASE + 100 * PAGE
+    assert mm.snapshot() == before
+
+
+@pytest.mark.parametrize("value", [None, 1.5, "4096", True, b"\0"])
+def test_what_is_no_number_is_a_type_error_with_the_value(value: object) -> None:
+    mm = made()
+    for call in (mm.munmap, mm.mlock, mm.munlock):
+        with pytest.raises(TypeError, match="whole number"):
+            call(value, PAGE)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="length is a whole number"):
+            call(BASE, value)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("make", "words"), [
+    (lambda: File("/x", 10, kind="nfs"), "ext4, tmpfs, ramfs, not on 'nfs'"),
+    (lambda: File("/x", 10).open("a"), "'r', 'w', 'rw', not as 'a'"),
+    (lambda: MmStruct(kernel="4.4"), "kernel 4.4 are not known"),
+    (lambda: MmStruct(kernel="new"), "written like '6.18', not 'new'"),
+    (lambda: MmStruct("VAX"), "unknown architecture 'VAX'"),
+])  # fmt: skip
+def test_what_cannot_be_made_is_said_in_words(make: Callable[[], object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        make()
+
+
+def test_a_limit_on_address_space_data_and_locked_memory() -> None:
+    mm = MmStruct(as_limit=8 * PAGE, data_limit=4 * PAGE, memlock_limit=2 * PAGE)
+    mm.mmap(BASE, 4 * PAGE, 3, FIXED)
+    for arguments, errno in (
+        ((BASE + 8 * PAGE, PAGE, 3, FIXED), ENOMEM), ((BASE + 8 * PAGE, 5 * PAGE, 1, FIXED), ENOMEM),
+        ((BASE + 8 * PAGE, 3 * PAGE, 1, FIXED | f.MAP_LOCKED), 11),
+    ):  # fmt: skip
+        with pytest.raises(MmError) as caught:
+            mm.mmap(*arguments)
+        assert caught.value.errno == errno
+    mm.mlock(BASE, 2 * PAGE)
+    mm.mlock(BASE, 2 * PAGE)
+    with pytest.raises(MmError) as caught:
+        mm.mlock(BASE, 3 * PAGE)
+    assert caught.value.errno == ENOMEM
+
+
+ranges = st.lists(st.tuples(st.integers(0, 200), st.integers(1, 6)), max_size=60)
+
+
+def filled(wanted: list[tuple[int, int]]) -> tuple[VmaIndex, list[Vma]]:
+    """An index, and a plain list, of areas that do not overlap."""
+    index, plain, taken = VmaIndex(), [], set()
+    for first, count in wanted:
+        if not taken & set(range(first, first + count)):
+            taken |= set(range(first, first + count))
+            vma = Vma(first * PAGE, (first + count) * PAGE, 1, 0)
+            index.insert(vma)
+            plain.append(vma)
+    return index, sorted(plain, key=lambda vma: vma.vm_start)
+
+
+@given(ranges, st.integers(0, 210 * PAGE), st.integers(1, 20), st.integers(0, 100), st.integers(100, 220))
+def test_the_index_answers_as_a_plain_list(
+    wanted: list[tuple[int, int]], addr: int, pages: int, low: int, high: int
+) -> None:
+    index, plain = filled(wanted)
+    index.check()
+    assert list(index) == plain
+    assert index.find(addr) is next((vma for vma in plain if vma.vm_end > addr), None)
+    assert index.before(addr) is next((vma for vma in reversed(plain) if vma.vm_end <= addr), None)
+    end = addr + pages * PAGE
+    assert index.overlapping(addr, end) == [vma for vma in plain if vma.vm_start < end and addr < vma.vm_end]
+    for number, vma in enumerate(plain):
+        assert index.next(vma) is (plain[number + 1] if number + 1 < len(plain) else None)
+        assert index.prev(vma) is (plain[number - 1] if number else None)
+    edges = [low * PAGE, *[edge for vma in plain for edge in (vma.vm_start, vma.vm_end)], high * PAGE]
+    gaps = [
+        (max(bottom, low * PAGE), min(top, high * PAGE))
+        for bottom, top in zip([0, *[v.vm_end for v in plain]], [*[v.vm_start for v in plain], 1 << 47], strict=True)
+    ]
+    assert edges
+    fitting = [gap for gap in gaps if gap[1] - gap[0] >= pages * PAGE]
+    assert index.highest_gap(pages * PAGE, low * PAGE, high * PAGE) == (fitting[-1] if fitting else None)
+    assert index.lowest_gap(pages * PAGE, low * PAGE, high * PAGE) == (fitting[0] if fitting else None)
+
+
+def test_many_areas_are_cut_into_chunks_and_found_again() -> None:
+    index, vmas = VmaIndex(), [Vma(2 * n * PAGE, (2 * n + 1) * PAGE, 1, 0) for n in range(5 * CHUNK)]
+    for vma in vmas[::2] + vmas[1::2]:
+        index.insert(vma)
+    index.check()
+    assert list(index) == vmas
+    assert all(index.find(vma.vm_start) is vma for vma in vmas)
+    assert index.highest_gap(2 * PAGE, 0, vmas[-1].vm_end) is None
+    index.remove(vmas[700])
+    assert index.highest_gap(2 * PAGE, 0, vmas[-1].vm_end) == (vmas[699].vm_end, vmas[701].vm_start)
+    assert index.lowest_gap(2 * PAGE, 0, vmas[-1].vm_end) == (vmas[699].vm_end, vmas[701].vm_start)
+    for vma in vmas[:700] + vmas[701:]:
+        index.remove(vma)
+    index.check()
+    assert (len(index), list(index), index.find(0)) == (0, [], None)
+
+
+def test_65_530_areas_and_no_more() -> None:
+    mm = MmStruct(max_map_count=100)
+    mm.mmap(BASE, 1000 * PAGE, 3, FIXED)
+    for page in range(1, 98, 2):
+        mm.mprotect(BASE + page * PAGE, PAGE, 1)
+    assert mm.map_count == 99
+    with pytest.raises(MmError, match=r"100 areas are as many as the process may have \(vm.max_map_count\)"):
+        mm.mprotect(BASE + 99 * PAGE, PAGE, 1)
+    assert mm.map_count == 100
+    with pytest.raises(MmError, match="a hole would make one area more than 100"):
+        mm.munmap(BASE + 901 * PAGE, PAGE)
+    mm.munmap(BASE, PAGE)
+    mm.check()
