@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mmkit.arch import ARM64, TOY, X86, X86_64, X86_64_LA57, X86_PAE, Arch
+    from mmkit.arch import ARM64, SV39, SV48, TOY, X86, X86_64, X86_64_LA57, X86_PAE, Arch
     from mmkit.model.buddy import BuddyAllocator
     from mmkit.model.gfp import Gfp
     from mmkit.model.kmalloc import SlabAllocator
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mmkit.model.migratetype import MigrateType
     from mmkit.model.page import MemMap, Page
     from mmkit.model.pageflags import PageFlags
+    from mmkit.model.pgtable import PageTable
     from mmkit.model.slab import KmemCache
     from mmkit.model.tlb import Tlb
     from mmkit.model.trace import Trace
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from mmkit.model.zone import Zone
 
 _HOMES = {
-    "mmkit.arch": ("ARM64", "TOY", "X86", "X86_64", "X86_64_LA57", "X86_PAE", "Arch"),
+    "mmkit.arch": ("ARM64", "SV39", "SV48", "TOY", "X86", "X86_64", "X86_64_LA57", "X86_PAE", "Arch"),
     "mmkit.model.buddy": ("BuddyAllocator",),
     "mmkit.model.gfp": ("Gfp",),
     "mmkit.model.kmalloc": ("SlabAllocator",),
@@ -32,6 +33,7 @@ _HOMES = {
     "mmkit.model.migratetype": ("MigrateType",),
     "mmkit.model.page": ("MemMap", "Page"),
     "mmkit.model.pageflags": ("PageFlags",),
+    "mmkit.model.pgtable": ("PageTable",),
     "mmkit.model.slab": ("KmemCache",),
     "mmkit.model.tlb": ("Tlb",),
     "mmkit.model.trace": ("Trace",),
@@ -42,6 +44,8 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "ARM64",
+    "SV39",
+    "SV48",
     "TOY",
     "X86",
     "X86_64",
@@ -57,6 +61,7 @@ __all__ = [
     "MmStruct",
     "Page",
     "PageFlags",
+    "PageTable",
     "PhysicalMemory",
     "SlabAllocator",
     "Tlb",

@@ -110,13 +110,21 @@ ARM64 = Arch(
     _zones(DMA=4 * GIB, DMA32=4 * GIB, Normal=None, Movable=None),
     0xFFFF_0000_0000_0000 - GIB, "virt", ram_base=GIB,
 )  # fmt: skip
+SV39 = Arch(
+    "SV39", "64-bit RISC-V, three levels", 39, 56, _levels("pgd pmd pte", 9, 9), 8,
+    _zones(DMA32=4 * GIB, Normal=None, Movable=None), 0xFFFF_FFD6_0000_0000, "virt", ram_base=2 * GIB,
+)  # fmt: skip
+SV48 = Arch(
+    "SV48", "64-bit RISC-V, four levels", 48, 56, _levels("pgd pud pmd pte", 9, 9), 8,
+    _zones(DMA32=4 * GIB, Normal=None, Movable=None), 0xFFFF_AF80_0000_0000, "virt", ram_base=2 * GIB,
+)  # fmt: skip
 TOY = Arch(
     "TOY", "a toy: not a real machine, small enough to draw whole", 16, 20, _levels("pgd pte", 2, 2), 2,
     _zones(DMA=16 << 12, Normal=None, Movable=None),
     0x8000, "flat", max_order=4, pageblock_order=3,
 )  # fmt: skip
 
-PRESETS: dict[str, Arch] = {arch.name: arch for arch in (X86, X86_PAE, X86_64, X86_64_LA57, ARM64, TOY)}
+PRESETS: dict[str, Arch] = {arch.name: arch for arch in (X86, X86_PAE, X86_64, X86_64_LA57, ARM64, SV39, SV48, TOY)}
 
 
 def get_arch(arch: Arch | str) -> Arch:

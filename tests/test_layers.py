@@ -35,6 +35,7 @@ VIEW_KNOWS = {
     "compacttrace",
     "migratetype",
     "pageflags",
+    "pgstate",
     "structpage",
     "gfp",
     "tlbstate",

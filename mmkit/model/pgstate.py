@@ -1,0 +1,98 @@
+"""Frozen states of page tables: an address taken apart, a walk step by step, a tree of tables with what it costs.
+
+Models: the tables that the architecture's manuals describe, with the kernel's names for their levels (pgd, p4d, pud,
+pmd, pte; arch/x86/include/asm/pgtable_types.h, Linux 6.18). Leaves out: what software keeps in ignored bits.
+"""
+
+from __future__ import annotations
+
+from enum import IntFlag
+
+from mmkit.model.snapshot import MODEL, Source
+from mmkit.record import Record, field
+
+
+class PteFlags(IntFlag):
+    """Rights and properties of a mapped page, whatever bits the architecture writes them with."""
+
+    WRITE = 1
+    USER = 2
+    EXEC = 4
+    GLOBAL = 8
+
+
+class AddressField(Record):
+    """Bits [low, high] of a virtual address, and what they are: the index at a level, or the offset in the page."""
+
+    name: str
+    high: int
+    low: int
+    value: int
+
+
+class WalkStep(Record):
+    """One entry that was read on a walk."""
+
+    level: str
+    """The kernel's name: "pgd" for the root, "pte" for the last."""
+    depth: int
+    table_addr: int
+    """Physical address of the table."""
+    index: int
+    high: int
+    low: int
+    """The bits of the virtual address that are the index."""
+    entry_addr: int
+    """Physical address of the entry."""
+    raw: int
+    kind: str
+    """"table", "page", "absent" (not present), "reserved" (a bit is set that must not be) or "outside" (no memory)."""
+    target_addr: int | None
+    """Physical address of the next table, or of the page; None if there is none."""
+    bits: tuple[str, ...]
+    """Names of the bits that are set."""
+
+
+class Walk(Record):
+    """The way from the root to a page, or to where it ends."""
+
+    virt_addr: int
+    steps: tuple[WalkStep, ...]
+    phys_addr: int | None
+    """Where the byte is; None if no page is there."""
+    page_shift: int
+    """Size of the page as a power of two: 12, 21, 22 or 30; 0 if there is none."""
+    flags: PteFlags
+    """Rights of all levels together."""
+
+    @property
+    def end(self) -> str:
+        """How it ends: the kind of the last step."""
+        return self.steps[-1].kind
+
+
+class TableState(Record):
+    """One table: where it is, which addresses it is for, and its entries that are not zero."""
+
+    depth: int
+    addr: int
+    virt_addr: int
+    """First virtual address that it is for."""
+    entries: tuple[tuple[int, int], ...]
+    """Index and raw value of each entry that is not zero."""
+    children: tuple[tuple[int, int], ...]
+    """Index in this table, and number in ``PageTableState.tables``, of each table below."""
+
+
+class PageTableState(Record):
+    """A whole tree; the root is the first table."""
+
+    arch: str
+    root_addr: int
+    tables: tuple[TableState, ...] = field(repr=False)
+    mapped_bytes: int
+    source: Source = MODEL
+
+    def tables_at(self, depth: int) -> int:
+        """Return how many tables there are at a level, 0 the root's."""
+        return sum(table.depth == depth for table in self.tables)

@@ -1,0 +1,202 @@
+"""PageTable: a tree of tables in pages taken from memory; entries are made, changed and taken away.
+
+Models: include/linux/pgtable.h and mm/memory.c (Linux 6.18), __pte_alloc() and its like, free_pgtables(); entries are
+those of the architecture. Leaves out: locks, the kernel's half, tables shared between processes.
+"""
+
+from __future__ import annotations
+
+from mmkit.arch import Arch, get_arch
+from mmkit.errors import InvariantError
+from mmkit.model.gfp import Gfp
+from mmkit.model.memory import PhysicalMemory
+from mmkit.model.page import Page
+from mmkit.model.pgstate import PageTableState, PteFlags, TableState, Walk
+from mmkit.model.pgtable.formats import format_of
+from mmkit.model.pgtable.walk import walk
+from mmkit.model.pgtable.words import TableWords
+from mmkit.model.snapshot import MODEL, Source
+
+_ALL = PteFlags.WRITE | PteFlags.USER | PteFlags.EXEC
+
+
+class PageTable:
+    """The tables of one address space; ``cr3`` is the physical address of the root, in bytes.
+
+    >>> from mmkit import PhysicalMemory
+    >>> table = PageTable("X86_64", PhysicalMemory("X86_64", "64MiB"))
+    >>> table.map(0x7f0000001000, pfn=0x123)
+    >>> hex(table.walk(0x7f0000001abc).phys_addr), table.nr_tables
+    ('0x123abc', 4)
+    """
+
+    def __init__(
+        self, arch: Arch | str, memory: PhysicalMemory, words: TableWords | None = None, **settings: bool
+    ) -> None:
+        self.arch, self.memory = get_arch(arch), memory
+        self.format = format_of(self.arch, **settings)
+        self.words = words or TableWords(self.arch.entry_bytes, self.arch.page_shift)
+        self._pages: dict[int, Page] = {}
+        self.cr3 = self._new_table()
+
+    @property
+    def root_addr(self) -> int:
+        """Physical address of the root table."""
+        return self.cr3
+
+    @property
+    def nr_tables(self) -> int:
+        """How many pages its tables take."""
+        return len(self._pages)
+
+    def _new_table(self) -> int:
+        page = self.memory.alloc_pages(Gfp.GFP_KERNEL, 0)
+        self._pages[page.pfn] = page
+        self.words.add(page.pfn)
+        return page.pfn << self.arch.page_shift
+
+    def _free_table(self, addr: int) -> None:
+        pfn = addr >> self.arch.page_shift
+        self.words.drop(pfn)
+        self.memory.free_pages(self._pages.pop(pfn), 0)
+
+    def map(self, virt_addr: int, pfn: int, flags: PteFlags = _ALL, level: int = 0) -> None:
+        """Let the page at ``virt_addr`` be frame ``pfn``; ``level`` 0 is a page of 4 KiB, 1 and 2 are larger ones.
+
+        Tables are made as needed. Raises ValueError, in words, if that cannot be, OutOfMemory if there is no page for a
+        table; nothing has changed then.
+        """
+        depth = self._check_map(virt_addr, pfn, level)
+        table, made = self.cr3, []
+        try:
+            for above in range(depth):
+                entry_addr = self._entry_addr(table, virt_addr, above)
+                raw = self.words.read(entry_addr) or 0
+                if not raw:
+                    made.append((entry_addr, self._new_table()))
+                    raw = self.format.table(made[-1][1], above)
+                    self.words.write(entry_addr, raw)
+                table = int(self.format.address(raw, above))
+        except MemoryError:
+            for entry_addr, new in reversed(made):
+                self.words.write(entry_addr, 0)
+                self._free_table(new)
+            raise
+        self.words.write(self._entry_addr(table, virt_addr, depth), self.format.page(pfn << 12, flags, depth))
+
+    def _entry_addr(self, table: int, virt_addr: int, depth: int) -> int:
+        level = self.arch.levels[depth]
+        return table + (virt_addr >> level.shift & (1 << level.bits) - 1) * self.arch.entry_bytes
+
+    def _check_map(self, virt_addr: int, pfn: int, level: int) -> int:
+        self._check_address(virt_addr)
+        depth = self.format.last - level
+        if level and depth not in self.format.large_depths:
+            raise ValueError(f"{self.arch.name} has no pages at level {level}: level 0 always is one")
+        size = 1 << self.arch.levels[depth].shift
+        if virt_addr % size or (pfn << self.arch.page_shift) % size:
+            raise ValueError(
+                f"a page of {size:#x} bytes begins at a multiple of that, not {virt_addr:#x} or pfn {pfn:#x}"
+            )
+        if pfn < 0 or pfn << self.arch.page_shift >= 1 << self.arch.phys_bits:
+            raise ValueError(f"pfn {pfn:#x} is beyond the {self.arch.phys_bits} bits of a physical address")
+        self._check_free(virt_addr, depth)
+        return depth
+
+    def _check_free(self, virt_addr: int, depth: int) -> None:
+        found = self.walk(virt_addr)
+        last = found.steps[min(len(found.steps) - 1, depth)]
+        if found.end == "page" and len(found.steps) - 1 <= depth:
+            raise ValueError(f"{virt_addr:#x} is mapped already, by a page of {1 << found.page_shift:#x} bytes")
+        if len(found.steps) - 1 >= depth and last.raw:
+            raise ValueError(f"pages below {virt_addr:#x} are mapped already: a larger one cannot take their place")
+
+    def _check_address(self, virt_addr: int) -> None:
+        if not 0 <= virt_addr < 1 << 8 * self.arch.word_bytes or not is_canonical(self.arch, virt_addr):
+            raise ValueError(
+                f"{virt_addr:#x} is no virtual address of {self.arch.name}: they have {self.arch.virt_bits} bits"
+            )
+
+    def unmap(self, virt_addr: int) -> None:
+        """Take away the page at ``virt_addr``, and tables that are empty then. Raises ValueError if none is there."""
+        found = self._mapped(virt_addr)
+        self.words.write(found.steps[-1].entry_addr, 0)
+        for step, above in zip(found.steps[:0:-1], found.steps[-2::-1], strict=True):
+            words = self.words.words(step.table_addr >> self.arch.page_shift)
+            if words is None or words.any():
+                break
+            self.words.write(above.entry_addr, 0)
+            self._free_table(step.table_addr)
+
+    def protect(self, virt_addr: int, flags: PteFlags) -> None:
+        """Give the page at ``virt_addr`` other rights. Raises ValueError if none is there."""
+        step = self._mapped(virt_addr).steps[-1]
+        assert step.target_addr is not None
+        kept = step.raw & (self.format.accessed_bit(step.depth) | self.format.dirty_bit)
+        self.words.write(step.entry_addr, self.format.page(step.target_addr, flags, step.depth) | kept)
+
+    def _mapped(self, virt_addr: int) -> Walk:
+        self._check_address(virt_addr)
+        found = self.walk(virt_addr)
+        if found.end != "page":
+            raise ValueError(f"no page is mapped at {virt_addr:#x}")
+        return found
+
+    def walk(self, virt_addr: int) -> Walk:
+        """Follow the tables for ``virt_addr``."""
+        return walk(self.words, self.cr3, self.format, virt_addr)
+
+    def free(self) -> None:
+        """Give all tables back. It cannot be used any more."""
+        for pfn in list(self._pages):
+            self._free_table(pfn << self.arch.page_shift)
+
+    def snapshot(self, source: Source = MODEL) -> PageTableState:
+        """Return the frozen state."""
+        return snapshot(self, source)
+
+    def check(self) -> None:
+        """Raise InvariantError, with the name of the rule, if something is not as it has to be."""
+        state = self.snapshot()
+        reached = [table.addr for table in state.tables]
+        if len(set(reached)) != len(reached):
+            raise InvariantError("each table once: two entries lead to one table")
+        if {addr >> self.arch.page_shift for addr in reached} != set(self._pages):
+            raise InvariantError("all tables are reached: pages were taken for tables that no entry leads to")
+        for table in state.tables[1:]:
+            if not table.entries:
+                raise InvariantError(f"no empty table: the one at {table.addr:#x} is")
+        for table in state.tables:
+            for index, raw in table.entries:
+                if not self.format.present(raw, table.depth) or self.format.reserved(raw, table.depth):
+                    raise InvariantError(f"entries are as they may be: entry {index} at {table.addr:#x} is {raw:#x}")
+
+
+def is_canonical(arch: Arch, virt_addr: int) -> bool:
+    """Say whether the bits above the highest that is translated are all like it."""
+    if arch.word_bytes == 4:
+        return True
+    top = virt_addr >> arch.virt_bits - 1
+    return top in (0, (1 << 8 * arch.word_bytes - arch.virt_bits + 1) - 1)
+
+
+def snapshot(table: PageTable, source: Source) -> PageTableState:
+    """Return the frozen state of all tables that are reached from the root, level by level."""
+    arch, fmt, found, mapped = table.arch, table.format, [], 0
+    queue = [(0, table.cr3, 0)]
+    for number, (depth, addr, virt_addr) in enumerate(queue):
+        words = table.words.words(addr >> arch.page_shift)
+        if words is None or number > 1 << 20:
+            raise InvariantError(f"tables are in memory: no page holds the one at {addr:#x}")
+        level, children = arch.levels[depth], []
+        used = [(int(index), int(words[index])) for index in words.nonzero()[0]]
+        for index, raw in used:
+            if not fmt.present(raw, depth) or fmt.reserved(raw, depth):
+                continue
+            if fmt.leaf(raw, depth):
+                mapped += 1 << level.shift
+            elif depth < fmt.last:
+                children.append((index, len(queue)))
+                queue.append((depth + 1, int(fmt.address(raw, depth)), virt_addr | index << level.shift))
+        found.append(TableState(depth, addr, virt_addr, tuple(used), tuple(children)))
+    return PageTableState(arch.name, table.cr3, tuple(found), mapped, source)
