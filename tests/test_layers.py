@@ -43,6 +43,7 @@ VIEW_KNOWS = {
     "trace",
     "vmaflags",
     "vmastate",
+    "vmatext",
     "vmatrace",
 }
 # They flicker, lose updates, break the comparison of outputs, die in exported pages; pyplot also leaks figures.

@@ -207,8 +207,10 @@ class TreeState(Record):
     visits: tuple[Visit, ...] = ()
     found: int | None = None
     """Index in ``mm.vmas`` of what find_vma() returns."""
+    over: bool = True
+    """Whether the search has come to its end; in the middle of it ``found`` is None."""
 
     @property
     def comparisons(self) -> int:
-        """Comparisons of addresses in the whole search."""
+        """Comparisons of addresses in all visits."""
         return sum(visit.compared for visit in self.visits)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from mmkit.errors import FormatError
-from mmkit.model.vma.text import NAME_COLUMN, format_line
+from mmkit.model.vmatext import NAME_COLUMN, format_line
 from mmkit.record import Record, field
 
 _LINE = re.compile(r"([0-9a-f]+)-([0-9a-f]+) ([r-][w-][x-][sp]) ([0-9a-f]+) ([0-9a-f]+):([0-9a-f]+) (\d+)( .*)?")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mmkit.model.vma.text import format_line
 from mmkit.model.vmastate import MmState, VmaState
+from mmkit.model.vmatext import format_line
 from mmkit.view import ink
 from mmkit.view.artist import Box, Boxes, text_width
 from mmkit.view.ink import Ink

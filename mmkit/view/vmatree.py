@@ -25,11 +25,11 @@ def alt_tree(tree: TreeState) -> str:
     size = f"{TITLES[tree.kind]} of {plural(len(tree.mm.vmas), 'area')}, {plural(len(tree.nodes), 'node')}"
     if tree.addr is None:
         return f"{size}."
+    effort = f"{plural(len(tree.visits), 'node')}, makes {plural(tree.comparisons, 'comparison')}"
+    if not tree.over:
+        return f"{size}: find_vma(0x{tree.addr:x}) so far looks at {effort}, and goes on."
     end = "no area" if tree.found is None else f"area {tree.found} at 0x{tree.mm.vmas[tree.found].start:x}"
-    return (
-        f"{size}: find_vma(0x{tree.addr:x}) looks at {plural(len(tree.visits), 'node')}, makes "
-        f"{plural(tree.comparisons, 'comparison')}, and finds {end}."
-    )
+    return f"{size}: find_vma(0x{tree.addr:x}) looks at {effort}, and finds {end}."
 
 
 def alt_lookup(trees: Sequence[TreeState]) -> str:

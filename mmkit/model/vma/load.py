@@ -12,7 +12,7 @@ from random import Random
 from typing import NamedTuple
 
 from mmkit.model import vmaflags as f
-from mmkit.model.vma.area import File, Vma
+from mmkit.model.vma.area import File, OpenFile, Vma
 from mmkit.model.vma.brk import map_anonymous
 from mmkit.model.vma.elf import ET_DYN, PF_X, Elf, Segment
 from mmkit.model.vma.merge import insert
@@ -119,16 +119,16 @@ def _load_anywhere(mm: MmStruct, program: Program) -> int:
     first, align = program.elf.loads[0].addr & ~0xFFF, program.elf.alignment
     length = mm.round_up(program.elf.span)
     if align > 4096:
-        at = get_unmapped_area(mm, 0, length + align, 0, program.file.open(), 0)
+        at = get_unmapped_area(mm, 0, length + align, 0, OpenFile(program.file, "r"), 0)
         at = -(-at // align) * align
     else:
-        at = get_unmapped_area(mm, 0, length, 0, program.file.open(), program.elf.loads[0].offset & ~0xFFF)
+        at = get_unmapped_area(mm, 0, length, 0, OpenFile(program.file, "r"), program.elf.loads[0].offset & ~0xFFF)
     _map_segments(mm, program, at - first, f.MAP_FIXED_NOREPLACE)
     return at - first
 
 
 def _map_segments(mm: MmStruct, program: Program, bias: int, how: int) -> None:
-    opened = program.file.open()
+    opened = OpenFile(program.file, "r")
     for segment in program.elf.loads:
         _map_segment(mm, segment, bias, opened, f.MAP_PRIVATE | how)
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from mmkit.model.snapshot import Source
 from mmkit.model.vma.area import OpenFile, Vma
 from mmkit.model.vma.resident import ANON, FILE, SHMEM, ZERO, ResidentPages
-from mmkit.model.vma.text import format_line
 from mmkit.model.vmaflags import VM_LOCKED
 from mmkit.model.vmastate import MmBack, MmCounters, MmLayout, MmState, VmaState
+from mmkit.model.vmatext import format_line
 
 if TYPE_CHECKING:
     from mmkit.model.trace import Trace

@@ -56,7 +56,8 @@ def test_rights_are_those_of_the_areas(folder: str) -> None:
         assert found.flags & PteFlags.USER or area.perms.startswith("---")
         if found.flags & PteFlags.WRITE:
             assert area.perms[1] == "w"
-        if tables.arch.name != "X86":
+        # The PAE kernel of the recording marks no page of a process no-execute; two levels have no bit for it.
+        if tables.arch.entry_bytes == 8 and tables.arch.virt_bits > 32:
             assert bool(found.flags & PteFlags.EXEC) == (area.perms[2] == "x")
 
 
