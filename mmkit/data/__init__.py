@@ -12,5 +12,15 @@ Nothing is read before it is asked for.
 from __future__ import annotations
 
 from mmkit.data.boot import MemoryRange, Recording, recording, recordings
+from mmkit.data.traces import MatrixWalks, address_trace, address_traces, matrix_walks
 
-__all__ = ["MemoryRange", "Recording", "recording", "recordings"]
+__all__ = [
+    "MatrixWalks",
+    "MemoryRange",
+    "Recording",
+    "address_trace",
+    "address_traces",
+    "matrix_walks",
+    "recording",
+    "recordings",
+]
