@@ -16,7 +16,7 @@ A bad argument is a plain ValueError or TypeError with the value in its message.
 
 from __future__ import annotations
 
-import os
+import errno as codes
 
 
 class MmkitError(Exception):
@@ -35,7 +35,17 @@ class MmError(MmkitError, OSError):
     """A system call that fails as Linux fails it; ``errno`` is the kernel's, and nothing has changed."""
 
     def __init__(self, errno: int, why: str) -> None:
-        super().__init__(errno, f"{os.strerror(errno)}: {why}")
+        super().__init__(errno, why)
+
+    @property
+    def name(self) -> str:
+        """Its name in the manual pages, such as "EINVAL"."""
+        if self.errno == codes.EOPNOTSUPP:  # Linux has two names for this number.
+            return "EOPNOTSUPP"
+        return codes.errorcode.get(self.errno or 0, f"errno {self.errno}")
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.strerror}"
 
 
 class FatalSignal(MmkitError):
