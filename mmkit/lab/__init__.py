@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mmkit.lab.problem import ProblemLab
     from mmkit.lab.slab import SlabLab
     from mmkit.lab.slabinfo import SlabInfoLab
+    from mmkit.lab.vma import VmaLab
     from mmkit.lab.zone import ZoneLab
 
 _HOMES = {
@@ -29,6 +30,7 @@ _HOMES = {
     "ProblemLab": "mmkit.lab.problem",
     "SlabInfoLab": "mmkit.lab.slabinfo",
     "SlabLab": "mmkit.lab.slab",
+    "VmaLab": "mmkit.lab.vma",
     "ZoneLab": "mmkit.lab.zone",
 }
 
@@ -43,6 +45,7 @@ __all__ = [
     "ProblemLab",
     "SlabInfoLab",
     "SlabLab",
+    "VmaLab",
     "ZoneLab",
 ]
 
