@@ -47,6 +47,10 @@ lab.free_random(30)
 lab.alloc(9, cpu=1)
 lab.free(lab.object_menu.options[30][1])
 lab""",
+    "vma": """from mmkit.lab import VmaLab
+lab = VmaLab("areas side by side")
+lab.mprotect(lab.address_box.value, "3 pages", "r--")
+lab""",
 }
 SCALE = 1.5
 MARGIN = "background: white; padding: 12px; width: max-content"

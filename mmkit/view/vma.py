@@ -193,7 +193,8 @@ class AddressSpacePicture(Picture):
             look.letter if single else "", x=(here.left + here.right) / 2, y=middle, colour=look.text
         )
         name = row.band.title or look.name
-        what = f"{name} ({look.name})" if single and row.band.title and look.name not in name else name
+        kind = look.name.removesuffix(" data")
+        what = f"{name} ({kind})" if single and row.band.title and kind not in name else name
         if row.band.kind in ("heap", "stack", "bss") and single:
             what = look.name + (" ↑" if row.band.kind == "heap" else " ↓" if row.band.kind == "stack" else "")
         resident = sum(vma.rss for vma in vmas)

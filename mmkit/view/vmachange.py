@@ -152,7 +152,7 @@ class VmaChangePicture(Picture):
         name = vma.name.rpartition("/")[2] or ""
         long = f"{vma.perms} {name}".strip()
         text = next((one for one in (long, vma.perms, vma.perms[:3]) if text_width(one, 10.5) <= room), "")
-        self._names[number].set(text, x=middle, y=top - 5, bold=fresh and text_width(text, 10.5, bold=True) <= room)
+        self._names[number].set(text, x=middle, y=top - 6, bold=fresh and text_width(text, 10.5, bold=True) <= room)
         anon = f"anon_vma {vma.anon_vma}{' (inherited)' if vma.forked else ''}" if vma.anon_vma is not None else ""
         offset = f"from page {vma.pgoff} of it" if vma.file is not None else ""
         both = ", ".join(part for part in (offset, anon) if part)
