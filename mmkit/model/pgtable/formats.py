@@ -95,12 +95,11 @@ class X86Format(EntryFormat):
         """Return the physical address of the next table, or of the page."""
         if depth not in self.large_depths:
             return raw & self._frame
-        large = self._frame & ~((1 << self.shifts[depth]) - 1)
-        is_large = raw & _PS != 0
         if self.wide:
-            return raw & (large * is_large + self._frame * (1 - is_large))
+            return raw & self._frame & ~((raw >> 7 & 1) * ((1 << self.shifts[depth]) - 1))
         # PSE-36: bits 13 to 20 of a 4 MiB page are bits 32 to 39 of its address.
-        return (raw & 0xFFC0_0000 | (raw >> 13 & 0xFF) << 32) * is_large + (raw & self._frame) * (1 - is_large)
+        large = raw & 0xFFC0_0000 | (raw >> 13 & 0xFF) << 32
+        return large * (raw & _PS != 0) | (raw & self._frame) * (raw & _PS == 0)
 
     def writable(self, raw: Any, depth: int) -> Any:
         """Say whether it lets write."""
@@ -178,9 +177,8 @@ class ArmFormat(EntryFormat):
         """Return the physical address of the next table, or of the page."""
         if depth not in self.large_depths:
             return raw & self._frame
-        block = self._frame & ~((1 << self.shifts[depth]) - 1)
-        is_block = raw & 2 == 0
-        return raw & (block * is_block + self._frame * (1 - is_block))
+        is_block = raw >> 1 & 1 ^ 1
+        return raw & self._frame & ~(is_block * ((1 << self.shifts[depth]) - 1))
 
     def _is_page(self, raw: Any, depth: int) -> Any:
         return raw == raw if depth == self.last else raw & 2 == 0
