@@ -1,0 +1,314 @@
+"""Many addresses through page tables at once.
+
+Models: the walk of the MMU, one entry a level, for arrays of addresses: what is answered here, and which accessed and
+dirty bits are set, is what as many walks one after the other give. Leaves out: TLBs, which change nothing in that.
+
+The tables are first laid out as arrays, one for each level, in which an entry says where in the next level's array its
+table is. A walk is then a ``take`` for each level. Entries that lead nowhere lead to table 0, which leads nowhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mmkit.arch import Arch
+from mmkit.model.addressarray import address_array
+
+Ints = NDArray[np.int64]
+Words = NDArray[np.uint64]
+
+CHUNK = 1 << 14
+"""Addresses that walk together: few enough for all that belongs to them to stay in the CPU's caches."""
+BLOCK = 1 << 10
+"""Tables that are laid out together."""
+FEW = 32
+"""Addresses that are not worth arrays."""
+NOWHERE = -(1 << 63)
+"""The end of a walk that the entries do not allow; other negative numbers are pages whose bits have to be set first."""
+MARKED = 8
+"""In the state of a table: every entry on the way to it has its accessed bit. Below it are the rights, as bits."""
+
+
+class Format(Protocol):
+    """What entries mean; numbers and arrays of 64-bit words go through alike. ``depth`` 0 is the root's level."""
+
+    arch: Arch
+
+    @property
+    def dirty_bit(self) -> int:
+        """What a write sets in a page's entry; 0 if nothing."""
+
+    def accessed_bit(self, depth: int) -> int:
+        """Return what an access sets in an entry; 0 if nothing."""
+
+    def present(self, raw: Words, depth: int) -> NDArray[np.bool_]:
+        """Say whether there is anything."""
+
+    def reserved(self, raw: Words, depth: int) -> NDArray[np.bool_]:
+        """Say whether a bit is set that must not be."""
+
+    def leaf(self, raw: Words, depth: int) -> NDArray[np.bool_]:
+        """Say whether it is a page."""
+
+    def address(self, raw: Words, depth: int) -> Words:
+        """Return the physical address of the next table, or of the page."""
+
+    def writable(self, raw: Words, depth: int) -> NDArray[np.bool_]:
+        """Say whether it lets write."""
+
+    def user(self, raw: Words, depth: int) -> NDArray[np.bool_]:
+        """Say whether it lets user code in."""
+
+    def executable(self, raw: Words, depth: int) -> NDArray[np.bool_]:
+        """Say whether it lets fetch."""
+
+    def accessed(self, raw: Words, depth: int) -> NDArray[np.bool_]:
+        """Say whether its accessed bit is set, or it has none."""
+
+    def dirty(self, raw: Words, depth: int) -> NDArray[np.bool_]:
+        """Say whether its dirty bit is set."""
+
+
+class Tables(Protocol):
+    """The pages that hold tables; ``version`` changes whenever a word of them does."""
+
+    version: int
+
+    def words(self, pfn: int) -> NDArray[np.unsignedinteger] | None:
+        """Return the words of a page, to read and to write; None if there is no such page."""
+
+
+class Found(NamedTuple):
+    """What became of each address."""
+
+    phys_addrs: Words
+    """Where it leads; meaningless for those that follow."""
+    nowhere: Ints
+    """Indices, ascending, of addresses that the tables do not translate, or not for this access."""
+    unmarked: Ints
+    """Indices, ascending, of addresses that lead somewhere, but set an accessed or dirty bit that is not set yet."""
+
+
+class Below(NamedTuple):
+    """What the entries of a level lead to, each once; slot 0 of the next level is nothing, then come these."""
+
+    addrs: Ints
+    """Physical addresses of tables."""
+    states: NDArray[np.uint8]
+    """The state on the way to each table."""
+    pages: Ints
+    """Pages that are entered above the last level: below them all entries lead to them, down to the last level."""
+
+
+class TableImage:
+    """The tables below a root, laid out for one kind of access.
+
+    ``allowed`` says for each of the eight sets of rights (1 writable, 2 user, 4 executable, ANDed over all levels)
+    whether they allow the access; a ``write`` needs dirty bits too. Bits that are not set will be; unless ``marks`` is
+    False: then the address leads nowhere.
+    """
+
+    def __init__(
+        self, tables: Tables, root_addr: int, fmt: Format, allowed: tuple[bool, ...], write: bool, marks: bool = True
+    ) -> None:
+        self.tables, self.format, self.write, self.marks = tables, fmt, write, marks
+        self.arch, self.version = fmt.arch, tables.version
+        self._allowed = np.array(allowed, np.bool_)
+        self._next: list[Ints] = []
+        self._addrs: list[Ints] = []
+        self.has_large = False
+        root = Below(np.array([root_addr]), np.array([7 | MARKED], np.uint8), np.empty(0, np.int64))
+        for depth in range(len(self.arch.levels)):
+            root = self._lay_out(depth, root)
+
+    def __repr__(self) -> str:
+        return f"<TableImage of {self.arch.name}: {sum((each >= 0).sum() for each in self._addrs)} tables>"
+
+    # -- laying out ---------------------------------------------------------------------------------------------------
+
+    def _lay_out(self, depth: int, here: Below) -> Below:
+        """Lay out the tables of a level; returns what is below."""
+        blocks = range(0, len(here.addrs), BLOCK)
+        decoded = [self._decode(depth, here.addrs[at : at + BLOCK], here.states[at : at + BLOCK]) for at in blocks]
+        ends = np.concatenate([each[0] for each in decoded]) if decoded else np.empty(0, np.int64)
+        self._addrs.append(np.concatenate(([-1], here.addrs, np.full(len(here.pages), -1))))
+        size = 1 << self.arch.levels[depth].bits
+        if depth == len(self.arch.levels) - 1:
+            self._next.append(np.concatenate((np.full(size, NOWHERE), ends, np.repeat(here.pages, size))))
+            return here
+        keys = np.concatenate([each[1] for each in decoded]) if decoded else np.empty(0, np.int64)
+        is_table, is_page = keys > 0, ends != NOWHERE
+        self.has_large |= bool(is_page.any())
+        tables, table_slots = np.unique(keys[is_table], return_inverse=True)
+        pages, page_slots = np.unique(np.concatenate((here.pages, ends[is_page])), return_inverse=True)
+        slots = np.zeros(len(keys), np.int64)
+        slots[is_table] = 1 + table_slots
+        slots[is_page] = 1 + len(tables) + page_slots[len(here.pages) :]
+        through = np.repeat(1 + len(tables) + page_slots[: len(here.pages)], size)
+        below = np.concatenate((np.zeros(size, np.int64), slots, through)) << self.arch.levels[depth + 1].bits
+        self._next.append(below)
+        return Below(tables >> 5, (tables & 15).astype(np.uint8), pages)
+
+    def _decode(self, depth: int, addrs: Ints, states: NDArray[np.uint8]) -> tuple[Ints, Ints]:
+        """Return for each entry of some tables the page it leads to, else NOWHERE; and the key of a table, else 0."""
+        fmt, level = self.format, self.arch.levels[depth]
+        raw = self._gather(addrs, 1 << level.bits)
+        state = np.repeat(states, 1 << level.bits)
+        state &= (fmt.writable(raw, depth) * np.uint8(1)) | (fmt.user(raw, depth) * np.uint8(2)) | np.uint8(12)
+        state &= (
+            (fmt.executable(raw, depth) * np.uint8(4)) | (fmt.accessed(raw, depth) * np.uint8(MARKED)) | np.uint8(3)
+        )
+        there = fmt.present(raw, depth) & ~fmt.reserved(raw, depth)
+        leaf = there if depth == len(self.arch.levels) - 1 else there & fmt.leaf(raw, depth)
+        target = fmt.address(raw, depth).astype(np.int64)
+        keys = np.where(there & ~leaf, target << 5 | 16 | state, 0)
+        # A page is its address, with all ones but the highest below it: so both address and size can be read from it.
+        pages = target >> level.shift << level.shift | ((1 << level.shift - 1) - 1)
+        marked = state & MARKED > 0
+        if self.write:
+            marked &= fmt.dirty(raw, depth)
+        fine = leaf & self._allowed.take(state & 7) & (marked | self.marks)
+        return np.where(fine, np.where(marked, pages, ~pages), NOWHERE), keys
+
+    def _gather(self, addrs: Ints, size: int) -> Words:
+        """Return the words of tables, one after the other, as 64-bit words; zeros where there is no memory."""
+        raw = np.zeros((len(addrs), size), np.uint64)
+        for row, addr in zip(raw, addrs.tolist(), strict=True):
+            words = self.tables.words(addr >> self.arch.page_shift)
+            if words is not None:
+                first = (addr & (self.arch.page_size - 1)) // self.arch.entry_bytes
+                found = words[first : first + size]
+                row[: len(found)] = found
+        return raw.reshape(-1)
+
+    # -- walking ------------------------------------------------------------------------------------------------------
+
+    def walk(self, virt_addrs: Words) -> Found:
+        """Return where each address leads."""
+        found = np.empty(len(virt_addrs), np.int64)
+        addresses = virt_addrs.view(np.int64)
+        nowhere, unmarked = [], []
+        index, base, size = (np.empty(min(CHUNK, len(addresses)), np.int64) for _ in range(3))
+        for start in range(0, len(addresses), CHUNK):
+            chunk, out = addresses[start : start + CHUNK], found[start : start + CHUNK]
+            self._chunk(chunk, out, index[: len(chunk)], base[: len(chunk)])
+            wild = self._too_wide(chunk, index[: len(chunk)])
+            if wild is not None:
+                out[wild] = NOWHERE
+            if out.min() < 0:
+                nowhere.append(np.flatnonzero(out == NOWHERE) + start)
+                unmarked.append(np.flatnonzero((out < 0) & (out != NOWHERE)) + start)
+                out ^= out >> 63
+            self._offsets(chunk, out, size[: len(chunk)])
+        empty = np.empty(0, np.int64)
+        return Found(found.view(np.uint64), np.concatenate([empty, *nowhere]), np.concatenate([empty, *unmarked]))
+
+    def _chunk(self, chunk: Ints, out: Ints, index: Ints, base: Ints) -> None:
+        """Walk from level to level; ``index`` and ``base`` are room to work in."""
+        base[:] = 1 << self.arch.levels[0].bits
+        for level, table in zip(self.arch.levels, self._next, strict=True):
+            np.right_shift(chunk, level.shift, out=index)
+            index &= (1 << level.bits) - 1
+            index += base
+            # All indices are good. Any mode but "clip" makes take() go through a buffer.
+            base = table.take(index, out=base if table is not self._next[-1] else out, mode="clip")
+
+    def _too_wide(self, chunk: Ints, room: Ints) -> NDArray[np.bool_] | None:
+        """Return which addresses no table can translate, for they are too wide or not canonical; None if none is."""
+        signed = self.arch.word_bytes == 8
+        high = np.right_shift(chunk, self.arch.virt_bits - signed, out=room)
+        if high.max() <= 0 and high.min() >= -signed:
+            return None
+        return (high > 0) | (high < -signed)
+
+    def _offsets(self, chunk: Ints, out: Ints, room: Ints) -> None:
+        """Put the low bits of each address into the page that was found for it."""
+        if self.has_large:
+            np.add(out, 1, out=room)
+            np.bitwise_xor(room, out, out=room)  # the ones below a page's address and one more: its size less one
+        else:
+            room = np.int64(self.arch.page_size - 1)  # type: ignore[assignment]
+        both = out ^ chunk
+        both &= room
+        out ^= both
+
+    # -- marking ------------------------------------------------------------------------------------------------------
+
+    def mark(self, virt_addrs: Words) -> None:
+        """Set in the tables what walks for these addresses set: all of them lead somewhere."""
+        if not len(virt_addrs):
+            return
+        shift = self.arch.page_shift
+        pages = np.unique(virt_addrs >> np.uint64(shift)).view(np.int64) << shift
+        base = np.full(len(pages), 1 << self.arch.levels[0].bits)
+        for depth, (level, table) in enumerate(zip(self.arch.levels, self._next, strict=True)):
+            where = base + (pages >> level.shift & (1 << level.bits) - 1)
+            used = np.unique(where)
+            slots = used >> level.bits
+            starts = np.flatnonzero(np.concatenate(([True], slots[1:] != slots[:-1])))
+            for part in np.split(used, starts[1:]):
+                addr = int(self._addrs[depth][part[0] >> level.bits])
+                if addr >= 0:
+                    self._mark_table(depth, addr, part & (1 << level.bits) - 1)
+            base = table.take(where)
+        self.tables.version += 1
+
+    def _mark_table(self, depth: int, addr: int, entries: Ints) -> None:
+        words = self.tables.words(addr >> self.arch.page_shift)
+        assert words is not None
+        index = entries + (addr & (self.arch.page_size - 1)) // self.arch.entry_bytes
+        fmt, raw = self.format, words[index].astype(np.uint64)
+        bits = np.where(fmt.accessed(raw, depth), 0, fmt.accessed_bit(depth))
+        if self.write:
+            leaf = np.ones(len(raw), np.bool_) if depth == len(self.arch.levels) - 1 else fmt.leaf(raw, depth)
+            bits |= np.where(leaf, fmt.dirty_bit, 0)
+        words[index] |= bits.astype(words.dtype)
+
+
+class Translator:
+    """Translates arrays of addresses for an MMU, and keeps the layout of tables for as long as they do not change."""
+
+    def __init__(self, tables: Tables, fmt: Format) -> None:
+        self.tables, self.format = tables, fmt
+        self._images: dict[tuple[object, ...], TableImage] = {}
+
+    def image(self, root_addr: int, allowed: tuple[bool, ...], write: bool, marks: bool = True) -> TableImage:
+        """Return the tables below a root as they are now; arguments as of TableImage."""
+        key = (root_addr, allowed, write, marks)
+        found = self._images.get(key)
+        if found is None or found.version != self.tables.version:
+            self._images = {key: each for key, each in self._images.items() if each.version == self.tables.version}
+            found = self._images[key] = TableImage(self.tables, root_addr, self.format, *key[1:])
+        return found
+
+    def translate(
+        self,
+        root_addr: int,
+        virt_addrs: ArrayLike,
+        one: Callable[[int], int],
+        *,
+        allowed: tuple[bool, ...],
+        write: bool,
+        marks: bool = True,
+    ) -> Words:
+        """Return the physical address for each virtual one, as many calls of ``one`` would, with all they change.
+
+        ``one`` translates a single address: it is asked about those that the tables do not translate, in order, and is
+        expected to raise. Raises what it raises; what the accesses before that one change has changed then.
+        """
+        addresses = address_array(virt_addrs)
+        if len(addresses) < FEW:
+            return np.array([one(each) for each in addresses.tolist()], np.uint64)
+        image = self.image(root_addr, allowed, write, marks)
+        phys_addrs, nowhere, unmarked = image.walk(addresses)
+        for index in nowhere.tolist():
+            before = np.searchsorted(unmarked, index)
+            image.mark(addresses.take(unmarked[:before]))
+            unmarked = unmarked[before:]
+            phys_addrs[index] = one(int(addresses[index]))
+        image.mark(addresses.take(unmarked))
+        return phys_addrs
