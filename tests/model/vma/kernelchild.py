@@ -51,7 +51,8 @@ class Child:
         self.call(NR_PRCTL, PR_SET_THP_DISABLE, 1)
         if "privileged" not in sys.argv:
             header = (ctypes.c_uint32 * 2)(CAPABILITIES_V3, 0)
-            self.call(NR_CAPSET, ctypes.addressof(header), ctypes.addressof((ctypes.c_uint32 * 6)()))
+            none = (ctypes.c_uint32 * 6)()
+            assert self.call(NR_CAPSET, ctypes.addressof(header), ctypes.addressof(none)) == (0, 0)
         self.look()
         # From here on the interpreter asks for no memory of its own: what the heap may need is in it already.
         gc.collect()
