@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mmkit.model.kmalloc import SlabAllocator
     from mmkit.model.memory import PhysicalMemory
     from mmkit.model.migratetype import MigrateType
+    from mmkit.model.mmu import Mmu, PageFault
     from mmkit.model.page import MemMap, Page
     from mmkit.model.pageflags import PageFlags
     from mmkit.model.pgtable import PageTable
@@ -31,6 +32,7 @@ _HOMES = {
     "mmkit.model.kmalloc": ("SlabAllocator",),
     "mmkit.model.memory": ("PhysicalMemory",),
     "mmkit.model.migratetype": ("MigrateType",),
+    "mmkit.model.mmu": ("Mmu", "PageFault"),
     "mmkit.model.page": ("MemMap", "Page"),
     "mmkit.model.pageflags": ("PageFlags",),
     "mmkit.model.pgtable": ("PageTable",),
@@ -59,7 +61,9 @@ __all__ = [
     "MemMap",
     "MigrateType",
     "MmStruct",
+    "Mmu",
     "Page",
+    "PageFault",
     "PageFlags",
     "PageTable",
     "PhysicalMemory",
