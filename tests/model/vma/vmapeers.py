@@ -30,8 +30,15 @@ SPECIAL = ("[vdso]", "[vvar]", "[vvar_vclock]")
 _HEAD = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (\S+) ([0-9a-f]+) ([0-9a-f]+):([0-9a-f]+) (\d+) *(.*)")
 _SHARED_INODE = re.compile(r"00:01 \d+ +")
 
+
+def running() -> tuple[int, ...]:
+    """Return the first two numbers of the running kernel's release."""
+    return tuple(int(number) for number in re.findall(r"\d+", platform.release())[:2])
+
+
 needs_linux = pytest.mark.skipif(
-    sys.platform != "linux" or platform.machine() != "x86_64", reason="needs a running Linux kernel on x86-64"
+    sys.platform != "linux" or platform.machine() != "x86_64" or running() < (6, 1),
+    reason="needs a running Linux kernel on x86-64, 6.1 or newer, whose rules the model knows",
 )
 
 
@@ -52,7 +59,7 @@ class Area(NamedTuple):
 
 def running_rules() -> str:
     """Return the version of the running kernel as the model's rules want it."""
-    return ".".join(platform.release().split(".")[:2])
+    return ".".join(map(str, running()))
 
 
 def plain(text: str) -> list[str]:
