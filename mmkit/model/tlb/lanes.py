@@ -16,7 +16,7 @@ from mmkit.model.tlb.strip import Bools, Ints
 EMPTY = -1
 """In a slot that holds no tag."""
 LANES = 4096
-FILL = 8
+FILL = 4
 """A lane is at least so many times ``ways`` long, so that few of its accesses are doubtful."""
 
 
@@ -73,8 +73,11 @@ def _left_behind(final: Ints) -> Ints:
     ways, lanes = final.shape
     found = np.full((ways, lanes), EMPTY, final.dtype)
     found[:, 1:] = final[:, :-1]
-    for lane in np.flatnonzero(found[-1] == EMPTY)[1:].tolist():
-        held = [tag for tag in found[:, lane].tolist() if tag != EMPTY]
-        older = [tag for tag in found[:, lane - 1].tolist() if tag not in held]
-        found[:, lane] = (held + older)[:ways]
+    short = np.flatnonzero(found[-1] == EMPTY)[1:].tolist()
+    if short:
+        held = found.T.tolist()
+        for lane in short:
+            mine = held[lane][: held[lane].index(EMPTY)]
+            held[lane] = (mine + [tag for tag in held[lane - 1] if tag not in mine])[:ways]
+        found = np.ascontiguousarray(np.array(held, final.dtype).T)
     return found

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from mmkit.model.addressarray import address_array
 from mmkit.model.tlb.lanes import FILL, simulate_lanes
 from mmkit.model.tlb.loop import loop_lru, loop_plru
-from mmkit.model.tlb.strip import PERIODS, Bools, Ints, changed, group, restore, strip_period
+from mmkit.model.tlb.strip import PERIODS, Bools, Ints, between, changed, group, restore, strip_period
 from mmkit.model.tlbstate import PLRU, TlbGeometry
 
 FEW = 1024
@@ -100,7 +100,7 @@ def _outcomes(geometry: TlbGeometry, pages: NDArray[np.uint64], tells_apart: lis
     names = _names(pages, tells_apart)
     which = (pages & np.uint64(sets - 1)).astype(np.min_scalar_type(sets - 1))
     hits = np.ones(len(pages), np.bool_)
-    left = group(names, which)
+    left = group(names, which, between(names, which))
     if geometry.policy == PLRU:
         hits[left] = loop_plru(names.take(left), which.take(left), ways)
     else:
@@ -134,7 +134,7 @@ def _lru(stream: Ints, ways: int) -> Bools:
         stripped = strip_period(stream, period, ways)
         if stripped is not None:
             taken.append(stripped)
-            stream = stream.take(stripped.kept)
+            stream = stream[stripped.left]
     few = len(stream) * LOOP_COST < FILL * ways * (STEP_COST + ways)
     hits = loop_lru(stream, ways) if few else simulate_lanes(stream, ways)
     for stripped in reversed(taken):
