@@ -17,7 +17,11 @@ from mmkit.model.pgtable.walk import walk
 from mmkit.model.tlbstate import TlbEntry
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from mmkit.model.pgtable.words import TableWords
+    from mmkit.model.translate import Translator
 
 PRESENT, WRITE, USER, RESERVED, FETCH = 1, 2, 4, 8, 16
 ERROR_BITS = {PRESENT: "P", WRITE: "W", USER: "U", RESERVED: "RSVD", FETCH: "I"}
@@ -66,6 +70,7 @@ class Mmu:
         self.wp, self.smep, self.smap, self.pcid, self.ac = wp, smep, smap, pcid, False
         self.nxe = nxe and self.arch.entry_bytes == 8
         self._cr3 = 0
+        self._translator: Translator | None = None
 
     @property
     def cr3(self) -> int:
@@ -114,6 +119,22 @@ class Mmu:
                 return int(entry.translate(virt_addr))
         found = self._quick(virt_addr, access, user)
         return found if found is not None else self._explain(virt_addr, access, user)
+
+    def translate_many(self, virt_addrs: Any, access: str = "r", user: bool = True) -> NDArray[np.uint64]:
+        """Return the physical addresses for an array of virtual ones, uint64 of the same shape.
+
+        As many calls of :meth:`translate` would, accessed and dirty bits and the first exception included.
+        """
+        if access not in ACCESSES:
+            raise ValueError(f"an access is 'r', 'w' or 'x', not {access!r}")
+        if self._translator is None:
+            from mmkit.model.translate import Translator
+
+            self._translator = Translator(self.words, self.format)
+        return self._translator.translate(
+            self.root_addr, virt_addrs, lambda addr: self.translate(addr, access, user),
+            allowed=self.allows(access, user), write=access == "w",
+        )  # fmt: skip
 
     def _quick(self, virt_addr: int, access: str, user: bool) -> int | None:
         """Walk, judge and mark with as few steps as it takes; None if something is not as it should be."""

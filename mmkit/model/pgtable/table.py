@@ -175,7 +175,7 @@ class PageTable:
 def is_canonical(arch: Arch, virt_addr: int) -> bool:
     """Say whether the bits above the highest that is translated are all like it."""
     if arch.word_bytes == 4:
-        return True
+        return virt_addr < 1 << arch.virt_bits
     top = virt_addr >> arch.virt_bits - 1
     return top in (0, (1 << 8 * arch.word_bytes - arch.virt_bits + 1) - 1)
 

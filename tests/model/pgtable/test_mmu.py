@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+import numpy as np
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -292,3 +293,16 @@ class Tables(RuleBasedStateMachine):
 
 TestTables = Tables.TestCase
 TestTables.settings = settings(max_examples=40, stateful_step_count=40)
+
+
+@pytest.mark.parametrize("arch", ARCHES)
+def test_many_addresses_at_once_are_the_same_as_one_by_one(arch: str) -> None:
+    table, mmu = made(arch)
+    for number in range(1, 40):
+        table.map(ADDR + (number << 12), PFN + number * 3 % 50, W | U | X)
+    addrs = np.array([ADDR + (n * 7919) % (40 << 12) for n in range(500)], dtype=np.uint64)
+    assert mmu.translate_many(addrs, "w").tolist() == [mmu.translate(int(addr)) for addr in addrs]
+    addrs[300] = ADDR + (41 << 12)
+    with pytest.raises(PageFault) as caught:
+        mmu.translate_many(addrs)
+    assert caught.value.addr == addrs[300]
