@@ -14,6 +14,7 @@ from mmkit.lab.timeline import Entry
 from mmkit.model.vmastate import MmState
 from mmkit.proc import addrspace
 from mmkit.units import format_size, parse_address
+from mmkit.view.parts import plural
 from mmkit.view.vma import AddressSpacePicture
 
 PROCESSES = {
@@ -52,7 +53,7 @@ class AddressSpaceLab(SourceLab):
         pages = reading.counters
         resident = pages.anon_rss + pages.file_rss + pages.shmem_rss
         return (
-            f"{reading.name}: {pages.map_count} areas, {format_size(pages.total_vm << 12)} mapped, "
+            f"{reading.name}: {plural(pages.map_count, 'area')}, {format_size(pages.total_vm << 12)} mapped, "
             f"{format_size(resident << 12)} of it in memory"
         )
 

@@ -10,6 +10,7 @@ import ipywidgets as widgets
 from mmkit.lab.bar import button, row
 from mmkit.lab.base import Lab, handler
 from mmkit.lab.pictures import Pictures
+from mmkit.lab.slabbench import is_whole
 from mmkit.lab.timeline import Entry, Step
 from mmkit.lab.vmabench import VmaBench
 from mmkit.lab.vmamenus import (
@@ -21,8 +22,10 @@ from mmkit.lab.vmamenus import (
     PROTS,
     REMAPS,
     SHARING,
+    WORD,
     Request,
     first_address,
+    parse_length,
     places,
     size_words,
     window,
@@ -31,7 +34,7 @@ from mmkit.lab.vmastage import STAGES, BenchState, Looked, memories
 from mmkit.lab.vmatexts import TEXTS, as_html
 from mmkit.model.trace import Event
 from mmkit.model.vmastate import MmState, TaskState
-from mmkit.units import parse_address, parse_size
+from mmkit.units import parse_address
 from mmkit.view.picture import Picture
 from mmkit.view.vma import AddressSpacePicture
 from mmkit.view.vmachange import VmaChangePicture
@@ -46,8 +49,7 @@ PICTURES = {
 }
 _KIND_WORDS = {"list": "the list", "rbtree": "the red-black tree", "maple": "the maple tree"}
 KINDS = {words: kind for kind, words in _KIND_WORDS.items()}
-_WORD = 1 << 64
-_CHOOSE = "choose an address"
+_CHOOSE, _NOWHERE = "choose an address", -1
 _LOOK: dict[str, Any] = {"style": {"description_width": "initial"}}
 
 
@@ -82,6 +84,7 @@ class VmaLab(Lab):
         self._make_call_controls()
         self._make_view_controls(picture)
         super().__init__(self._rows(), ())
+        self.children = (*self.children, self.text_box)  # type: ignore[has-type]
         self._pictures = Pictures()
         bench.trace = self.trace
         self.address_box.value = f"{first_address(bench.snapshot().mm):#x}"
@@ -97,14 +100,14 @@ class VmaLab(Lab):
         self.exit_button = button("exit", "End this task", self.exit)
 
     def _make_call_controls(self) -> None:
-        self.place_menu = _menu("Place", ((_CHOOSE, None),), "23em", None)
+        self.place_menu = _menu("Place", ((_CHOOSE, _NOWHERE),), "23em", _NOWHERE)
         self.address_box = _text("Address", "0x10000000", "17em")
         self.length_box = _text("Length", "4 pages", "11em")
         self.read_button = button("Read", "Read one byte at the address", partial(self.touch, write=False))
         self.write_button = button("Write", "Write one byte at the address", partial(self.touch, write=True))
         self.prot_menu = _menu("Rights", tuple(PROTS), "8em", "rw-")
         self.sharing_menu = _menu("Kind", tuple(SHARING), "9em", "private")
-        self.memory_menu = _menu("Of", tuple(memories(()).items()), "24em", ANONYMOUS)
+        self.memory_menu = _menu("Backed by", tuple(memories(()).items()), "27em", ANONYMOUS)
         self.offset_box = _text("Offset", "0", "8em")
         self.where_menu = _menu("Where", tuple(PLACES), "18em", "anywhere")
         self.extra_menu = _menu("With", tuple(EXTRAS), "12em", "nothing")
@@ -142,9 +145,10 @@ class VmaLab(Lab):
             row(
                 self.place_menu, self.address_box, self.length_box, self.read_button, self.write_button,
             ),
+            row(self.prot_menu, self.sharing_menu, self.memory_menu, self.offset_box),
             row(
-                self.prot_menu, self.sharing_menu, self.memory_menu, self.offset_box, self.where_menu, self.extra_menu,
-                self.mmap_button, self.munmap_button, self.mprotect_button, self.mlock_button, self.munlock_button,
+                self.where_menu, self.extra_menu, self.mmap_button, self.munmap_button, self.mprotect_button,
+                self.mlock_button, self.munlock_button,
             ),
             row(self.advice_menu, self.madvise_button, self.heap_box, self.brk_button),
             row(self.new_length_box, self.how_menu, self.new_address_box, self.mremap_button),
@@ -162,7 +166,7 @@ class VmaLab(Lab):
         return lambda change: None if self._following else do(change.new)
 
     def _placed(self, change: Any) -> None:
-        if not self._following and change.new is not None:
+        if not self._following and change.new != _NOWHERE:
             self.address_box.value = f"{change.new:#x}"
 
     # -- what is shown ------------------------------------------------------------------------------------------------
@@ -211,7 +215,7 @@ class VmaLab(Lab):
         self.stage_menu.value = state.stage
         tasks = {_task_words(task): task.pid for task in state.tasks.tasks}
         _offer(self.task_menu, tasks, state.pid)
-        _offer(self.place_menu, {_CHOOSE: None} | places(state.mm), None)
+        _offer(self.place_menu, {_CHOOSE: _NOWHERE} | places(state.mm), _NOWHERE)
         offered = memories(state.opened)
         chosen = self.memory_menu.value
         _offer(self.memory_menu, offered, chosen if chosen in offered.values() else ANONYMOUS)
@@ -221,15 +225,12 @@ class VmaLab(Lab):
 
     def _address(self, given: int | str | None, box: widgets.Text | None = None) -> int:
         addr = parse_address((box or self.address_box).value if given is None else given)
-        if addr >= _WORD:
+        if addr >= WORD:
             raise ValueError(f"{addr:#x} is no address: it has more than 64 bits")
         return addr
 
     def _length(self, given: int | str | None, box: widgets.Text | None = None) -> int:
-        length = parse_size((box or self.length_box).value if given is None else given)
-        if length >= _WORD:
-            raise ValueError(f"{length:#x} bytes are no length: that has more than 64 bits")
-        return length
+        return parse_length((box or self.length_box).value if given is None else given)
 
     @handler
     def build(self, stage: str) -> None:
@@ -307,6 +308,8 @@ class VmaLab(Lab):
     def brk(self, pages: int | None = None) -> None:
         """Move the end of the heap by so many pages."""
         change = self.heap_box.value if pages is None else pages
+        if not is_whole(change):
+            raise TypeError(f"the heap grows and shrinks by whole pages, not by {change!r}")
         self.act(f"brk by {change:+} pages", lambda bench: bench.brk(change * PAGE), told=str)
 
     @handler

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from mmkit.errors import FatalSignal, MmError
@@ -39,6 +40,13 @@ class Teller(Trace):
     def begin(self) -> None:
         """A call begins."""
         self.steps = self.faults = 0
+
+    @contextmanager
+    def silence(self) -> Iterator[None]:
+        """Pass nothing on for a while."""
+        to, self.to = self.to, None
+        yield
+        self.to = to
 
     def emit(self, event: Event) -> None:
         """Pass it on, if it is one of the first."""
@@ -297,12 +305,13 @@ class VmaBench:
         """End this task; another one makes the calls then. Raises ValueError for the last one."""
         if len(self.tasks) == 1:
             raise ValueError("this is the last task; somebody has to stay: fork first")
-        gone, mm = self.task.pid, self.mm
-        self.task.exit()
-        self.task = next(iter(self.tasks))
+        ending, mm = self.task, self.mm
+        self.task = next(task for task in self.tasks if task is not ending)
+        with self.teller.silence():  # Area after area goes with the last user; nobody is there to see it.
+            ending.exit()
         self._did("exit")
         left = f"{mm.mm_users} still use its address space" if mm.mm_users else "its address space is gone with it"
-        return f"task {gone} has ended; {left}. Task {self.task.pid} makes the calls now"
+        return f"task {ending.pid} has ended; {left}. Task {self.task.pid} makes the calls now"
 
     # -- search -------------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from mmkit.model import vmaflags as f
 from mmkit.model.vmastate import MmState, VmaState
 from mmkit.record import Record
+from mmkit.units import parse_address, parse_size
 from mmkit.view.parts import plural
 from mmkit.view.vmachange import MOST_PAGES, window_of
 
@@ -35,6 +36,7 @@ REMAPS = {
     "may move": f.MREMAP_MAYMOVE, "in place only": 0, "to New address (MREMAP_FIXED)": _FIXED,
     "may move, the old area stays": f.MREMAP_MAYMOVE | f.MREMAP_DONTUNMAP,
 }  # fmt: skip
+WORD = 1 << 64
 _MOST_PLACES = 150
 _MARGIN, _LEAST_PAGES = 4, 24
 
@@ -55,7 +57,8 @@ class Request(Record):
     @property
     def title(self) -> str:
         """The call in words, for the timeline."""
-        where = {"anywhere": "", "near": f", near {self.addr:#x}", "at": f", at {self.addr:#x}"}[self.place.split()[0]]
+        near = self.place.partition(" ")[0]
+        where = f", {near} {self.addr:#x}" if near in ("near", "at") else ""
         offset = f" from {self.offset:#x} on" if self.memory != ANONYMOUS else ""
         more = f", {self.extra}" if self.extra != "nothing" else ""
         only = " if it is free" if self.place.endswith("nothing") else ""
@@ -77,6 +80,21 @@ def choice(menu: Mapping[str, object], name: str, what: str) -> None:
 def name_of(vma: VmaState) -> str:
     """Return what to call an area in a few words: "rw-p [heap]"."""
     return f"{vma.perms} {vma.name.rpartition('/')[2]}".rstrip()
+
+
+def parse_length(length: int | str) -> int:
+    """Return bytes, given as a number or as text: "4 pages", "1 page", "64 KiB", "0x2000".
+
+    Raises ValueError for text that is no size or more than a word holds, TypeError for other things.
+    """
+    text = length.strip() if isinstance(length, str) else length
+    if isinstance(text, str) and text.lower().startswith("0x"):
+        found = parse_address(text)
+    else:
+        found = parse_size(f"{text}s" if isinstance(text, str) and text.endswith("page") else text)
+    if found >= WORD:
+        raise ValueError(f"{found:#x} bytes are no length: that has more than 64 bits")
+    return found
 
 
 def size_words(length: int) -> str:
@@ -118,5 +136,8 @@ def window(mm: MmState, before: MmState | None, stretch: tuple[int, int] | None)
     high = max([stretch[1], *(vma.end for vma in changed)])
     if high - low > (MOST_PAGES - 2 * _MARGIN) * PAGE:
         low, high = stretch[0], min(stretch[1], stretch[0] + (MOST_PAGES - 2 * _MARGIN) * PAGE)
-    low = max(low - _MARGIN * PAGE, 0)
-    return low, max(high + _MARGIN * PAGE, low + _LEAST_PAGES * PAGE)
+    low, high = max(low - _MARGIN * PAGE, 0), high + _MARGIN * PAGE
+    for vma in mm.vmas:  # An area that begins or ends only just outside is shown whole.
+        low = vma.start if vma.start < low < vma.end and high - vma.start <= MOST_PAGES * PAGE else low
+        high = vma.end if vma.start < high < vma.end and vma.end - low <= MOST_PAGES * PAGE else high
+    return low, max(high, low + _LEAST_PAGES * PAGE)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import html
 from collections.abc import Callable
 
-from mmkit.model.vmatext import format_line
 from mmkit.model.vmastate import MmState, VmaState
+from mmkit.model.vmatext import format_line
 from mmkit.proc.status import sizes_of
 
 

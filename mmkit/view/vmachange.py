@@ -59,16 +59,19 @@ def alt_change(before: MmState, after: MmState, start: int, end: int) -> str:
     counts = [_inside(mm, start, end) for mm in (before, after)]
     told = []
     for when, vmas in zip(("Before", "After"), counts, strict=True):
-        listed_ = ", ".join(_said(vma, start) for vma in vmas[:8])
+        listed_ = ", ".join(_said(vma, start, end) for vma in vmas[:8])
         more = f", and {len(vmas) - 8} more" if len(vmas) > 8 else ""
         told.append(f"{when}: {plural(len(vmas), 'area')}{': ' if vmas else ''}{listed_}{more}")
     return f"Pages from 0x{start:x} on. {'. '.join(told)}. ({after.source})"
 
 
-def _said(vma: VmaState, start: int) -> str:
+def _said(vma: VmaState, start: int, end: int) -> str:
     first, last = (vma.start - start) // PAGE, (vma.end - start) // PAGE - 1
     anon = f" anon_vma {vma.anon_vma}" if vma.anon_vma is not None else ""
     pages = f"page {first}" if first == last else f"pages {first} to {last}"
+    if vma.start < start or vma.end > end:
+        pages = f"pages from {first} on" if vma.start >= start else f"pages up to {last}"
+        pages = "all pages" if vma.start < start and vma.end > end else pages
     return f"{pages} {vma.perms}{' ' + vma.name if vma.name else ''}{anon}"
 
 
