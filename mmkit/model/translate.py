@@ -4,7 +4,8 @@ Models: the walk of the MMU, one entry a level, for arrays of addresses: what is
 dirty bits are set, is what as many walks one after the other give. Leaves out: TLBs, which change nothing in that.
 
 The tables are first laid out as arrays, one for each level, in which an entry says where in the next level's array its
-table is. A walk is then a ``take`` for each level. Entries that lead nowhere lead to table 0, which leads nowhere.
+table is. A walk is then a ``take`` for each level. Entries that lead nowhere lead to table 0, which leads nowhere. For
+very many addresses two levels become one, with the index bits of both, where that is not too large.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ CHUNK = 1 << 14
 """Addresses that walk together: few enough for all that belongs to them to stay in the CPU's caches."""
 BLOCK = 1 << 10
 """Tables that are laid out together."""
+MANY, LARGEST = 1 << 19, 1 << 21
+"""After how many addresses levels are joined, and up to how many entries."""
 FEW = 32
 """Addresses that are not worth arrays."""
 NOWHERE = -(1 << 63)
@@ -104,6 +107,14 @@ class Below(NamedTuple):
     """Pages that are entered above the last level: below them all entries lead to them, down to the last level."""
 
 
+class Step(NamedTuple):
+    """One ``take`` of a walk: which bits of the address, with the base of a table, are the index into an array."""
+
+    shift: int
+    mask: int
+    array: Ints
+
+
 class TableImage:
     """The tables below a root, laid out for one kind of access.
 
@@ -120,10 +131,14 @@ class TableImage:
         self._allowed = np.array(allowed, np.bool_)
         self._next: list[Ints] = []
         self._addrs: list[Ints] = []
+        self._walked = 0
         self.has_large = False
         root = Below(np.array([root_addr]), np.array([7 | MARKED], np.uint8), np.empty(0, np.int64))
         for depth in range(len(self.arch.levels)):
             root = self._lay_out(depth, root)
+        levels = zip(self.arch.levels, self._next, strict=True)
+        self._steps = [Step(level.shift, (1 << level.bits) - 1, array) for level, array in levels]
+        self._first = self._signed(self._steps[0])
 
     def __repr__(self) -> str:
         return f"<TableImage of {self.arch.name}: {sum((each >= 0).sum() for each in self._addrs)} tables>"
@@ -185,55 +200,75 @@ class TableImage:
                 row[: len(found)] = found
         return raw.reshape(-1)
 
+    def _signed(self, root: Step) -> Step:
+        """Return the first step: its array is in the order of signed addresses, with nothing before and behind.
+
+        There an index ends that is cut off at either end, because its address is too wide or not canonical.
+        """
+        entries = root.array[root.mask + 1 :]
+        if self.arch.word_bytes == 8:
+            entries = np.roll(entries, len(entries) // 2)
+        nothing = root.array[:1]
+        return Step(root.shift, root.mask, np.concatenate((nothing, entries, nothing)))
+
+    def _join(self) -> None:
+        """Make one step of two, from the last upwards, where there are not too many entries in it."""
+        joined: list[Step] = []
+        steps, extra = self._steps, 0
+        while steps:
+            *steps, (shift, mask, array) = steps
+            array, extra = array << extra, 0  # the tables below are as much larger if they were joined
+            if steps and len(steps[-1].array) * (mask + 1) <= max(LARGEST, 2 * len(array)):
+                *steps, above = steps
+                array = array.take(above.array[:, None] + np.arange(mask + 1)).reshape(-1)
+                mask, extra = (above.mask + 1) * (mask + 1) - 1, (mask + 1).bit_length() - 1
+            joined.insert(0, Step(shift, mask, array))
+        self._steps, self._first = joined, self._signed(joined[0])
+
     # -- walking ------------------------------------------------------------------------------------------------------
 
-    def walk(self, virt_addrs: Words) -> Found:
-        """Return where each address leads."""
-        found = np.empty(len(virt_addrs), np.int64)
+    def walk(self, virt_addrs: Words, out: Words | None = None) -> Found:
+        """Return where each address leads; ``out`` is room for the physical addresses."""
+        if self._walked < MANY <= self._walked + len(virt_addrs):
+            self._join()
+        self._walked += len(virt_addrs)
+        found = np.empty(len(virt_addrs), np.int64) if out is None else out.view(np.int64)
         addresses = virt_addrs.view(np.int64)
         nowhere, unmarked = [], []
-        index, base, size = (np.empty(min(CHUNK, len(addresses)), np.int64) for _ in range(3))
+        room = [np.empty(min(CHUNK, len(addresses)), np.int64) for _ in range(2)]
         for start in range(0, len(addresses), CHUNK):
-            chunk, out = addresses[start : start + CHUNK], found[start : start + CHUNK]
-            self._chunk(chunk, out, index[: len(chunk)], base[: len(chunk)])
-            wild = self._too_wide(chunk, index[: len(chunk)])
-            if wild is not None:
-                out[wild] = NOWHERE
-            if out.min() < 0:
-                nowhere.append(np.flatnonzero(out == NOWHERE) + start)
-                unmarked.append(np.flatnonzero((out < 0) & (out != NOWHERE)) + start)
-                out ^= out >> 63
-            self._offsets(chunk, out, size[: len(chunk)])
+            chunk, ends = addresses[start : start + CHUNK], found[start : start + CHUNK]
+            index, base = (each[: len(chunk)] for each in room)
+            self._chunk(chunk, ends, index, base)
+            if ends.min() < 0:
+                nowhere.append(np.flatnonzero(ends == NOWHERE) + start)
+                unmarked.append(np.flatnonzero((ends < 0) & (ends != NOWHERE)) + start)
+                ends ^= ends >> 63
+            self._offsets(chunk, ends, index, base)
         empty = np.empty(0, np.int64)
         return Found(found.view(np.uint64), np.concatenate([empty, *nowhere]), np.concatenate([empty, *unmarked]))
 
     def _chunk(self, chunk: Ints, out: Ints, index: Ints, base: Ints) -> None:
-        """Walk from level to level; ``index`` and ``base`` are room to work in."""
-        base[:] = 1 << self.arch.levels[0].bits
-        for level, table in zip(self.arch.levels, self._next, strict=True):
-            np.right_shift(chunk, level.shift, out=index)
-            index &= (1 << level.bits) - 1
+        """Walk from step to step; ``index`` and ``base`` are room to work in."""
+        first, last = self._first, len(self._steps) - 1
+        np.right_shift(chunk, first.shift, out=index)
+        index += len(first.array) // 2 if self.arch.word_bytes == 8 else 1
+        # Any mode but "clip" makes take() go through a buffer; and it is what sends wild addresses nowhere.
+        first.array.take(index, out=base if last else out, mode="clip")
+        for number, (shift, mask, array) in enumerate(self._steps[1:], 1):
+            np.right_shift(chunk, shift, out=index)
+            index &= mask
             index += base
-            # All indices are good. Any mode but "clip" makes take() go through a buffer.
-            base = table.take(index, out=base if table is not self._next[-1] else out, mode="clip")
+            array.take(index, out=base if number < last else out, mode="clip")
 
-    def _too_wide(self, chunk: Ints, room: Ints) -> NDArray[np.bool_] | None:
-        """Return which addresses no table can translate, for they are too wide or not canonical; None if none is."""
-        signed = self.arch.word_bytes == 8
-        high = np.right_shift(chunk, self.arch.virt_bits - signed, out=room)
-        if high.max() <= 0 and high.min() >= -signed:
-            return None
-        return (high > 0) | (high < -signed)
-
-    def _offsets(self, chunk: Ints, out: Ints, room: Ints) -> None:
+    def _offsets(self, chunk: Ints, out: Ints, room: Ints, spare: Ints) -> None:
         """Put the low bits of each address into the page that was found for it."""
+        low: Ints | int = self.arch.page_size - 1
         if self.has_large:
-            np.add(out, 1, out=room)
-            np.bitwise_xor(room, out, out=room)  # the ones below a page's address and one more: its size less one
-        else:
-            room = np.int64(self.arch.page_size - 1)  # type: ignore[assignment]
-        both = out ^ chunk
-        both &= room
+            # The ones at the end of a page's address, and one more: its size less one.
+            low = np.bitwise_xor(np.add(out, 1, out=room), out, out=room)
+        both = np.bitwise_xor(out, chunk, out=spare)
+        both &= low
         out ^= both
 
     # -- marking ------------------------------------------------------------------------------------------------------
@@ -294,17 +329,22 @@ class Translator:
         allowed: tuple[bool, ...],
         write: bool,
         marks: bool = True,
+        out: Words | None = None,
     ) -> Words:
         """Return the physical address for each virtual one, as many calls of ``one`` would, with all they change.
 
         ``one`` translates a single address: it is asked about those that the tables do not translate, in order, and is
-        expected to raise. Raises what it raises; what the accesses before that one change has changed then.
+        expected to raise. Raises what it raises; what the accesses before that one change has changed then. ``out`` is
+        an array of as many unsigned 64-bit words for the result, if it is not to be a new one.
         """
         addresses = address_array(virt_addrs)
+        if out is not None and (out.dtype != np.uint64 or out.shape != addresses.shape or not out.flags.c_contiguous):
+            raise ValueError(f"out is an array of {len(addresses)} uint64, not of {out.shape} {out.dtype}")
         if len(addresses) < FEW:
-            return np.array([one(each) for each in addresses.tolist()], np.uint64)
+            few = np.array([one(each) for each in addresses.tolist()], np.uint64)
+            return few if out is None else np.positive(few, out=out)
         image = self.image(root_addr, allowed, write, marks)
-        phys_addrs, nowhere, unmarked = image.walk(addresses)
+        phys_addrs, nowhere, unmarked = image.walk(addresses, out)
         for index in nowhere.tolist():
             before = np.searchsorted(unmarked, index)
             image.mark(addresses.take(unmarked[:before]))

@@ -19,16 +19,16 @@ from mmkit.model.translate import TableImage, Translator
 
 ARCHES = [PRESETS[name] for name in PRESETS if name != "TOY"]
 ACCESSES = [(access, user) for access in "rwx" for user in (True, False)]
-POOL = range(0x40, 0x4F)
+ROOT, POOL = 0x40, range(0x40, 0x4F)
 """Frames that hold tables."""
 
 
-def many(mmu, virt_addrs, access, user, translator=None):
+def many(mmu, virt_addrs, access, user, translator=None, out=None):
     """All at once."""
     translator = translator or Translator(mmu.words, mmu.format)
     return translator.translate(
         mmu.root_addr, virt_addrs, lambda addr: mmu.translate(addr, access, user),
-        allowed=mmu.allows(access, user), write=access == "w",
+        allowed=mmu.allows(access, user), write=access == "w", out=out,
     )  # fmt: skip
 
 
@@ -128,8 +128,19 @@ def test_equal_to_one_after_the_other(made, kind):
     assert contents(mmu.words) == left
 
 
-@given(machines(), st.sampled_from(ACCESSES))
-def test_what_can_be_translated_is(made, kind):
+def joined_image(image, largest):
+    """The same with two levels joined wherever the result has at most so many entries."""
+    made = TableImage(image.tables, ROOT << 12, image.format, tuple(image._allowed.tolist()), image.write)
+    kept, translate.LARGEST = translate.LARGEST, largest
+    try:
+        made._join()
+    finally:
+        translate.LARGEST = kept
+    return made
+
+
+@given(machines(), st.sampled_from(ACCESSES), st.sampled_from([0, 1, 1 << 21]))
+def test_what_can_be_translated_is(made, kind, largest):
     mmu, addrs = made
     original = mmu.words
     good, expected = [], []
@@ -143,6 +154,11 @@ def test_what_can_be_translated_is(made, kind):
     mmu.words = original
     image = TableImage(original, mmu.root_addr, mmu.format, mmu.allows(*kind), kind[0] == "w")
     found = image.walk(addrs)
+    joined = joined_image(image, largest)
+    assert all(np.array_equal(a, b) for a, b in zip(joined.walk(addrs)[1:], found[1:], strict=True))
+    assert np.array_equal(
+        np.delete(joined.walk(addrs).phys_addrs, found.nowhere), np.delete(found.phys_addrs, found.nowhere)
+    )
     assert [addr for index, addr in enumerate(addrs.tolist()) if index not in set(found.nowhere.tolist())] == good
     answered = np.delete(found.phys_addrs, found.nowhere)
     assert answered.tolist() == expected
@@ -203,12 +219,24 @@ def test_a_fault_comes_from_the_first_bad_address_and_what_was_before_it_stays()
 
 def test_chunks_and_few():
     _, mmu = small()
+    translator = Translator(mmu.words, mmu.format)
+    many(mmu, np.uint64(0x7F0000000000) + (np.arange(64, dtype=np.uint64) << np.uint64(12)), "r", True)
     rng = np.random.default_rng(1)
     addrs = np.uint64(0x7F0000000000) + rng.integers(0, 64 << 12, 2 * translate.CHUNK + 5).astype(np.uint64)
     expected = addrs - np.uint64(0x7F0000000000) + np.uint64(0x1000000)
+    # Twice so many that levels are joined: the first time for having been many, then for being many at once.
+    for _ in range(translate.MANY // len(addrs) + 1):
+        assert np.array_equal(many(mmu, addrs, "r", True, translator), expected)
+    assert [len(image._steps) for image in translator._images.values()] == [2]
     assert np.array_equal(many(mmu, addrs, "r", True), expected)
     assert np.array_equal(many(mmu, addrs, "w", True), expected)
     assert many(mmu, addrs[:3].tolist(), "r", True).tolist() == expected[:3].tolist()
+    for count in (3, 100):
+        out = np.zeros(count, np.uint64)
+        assert many(mmu, addrs[:count], "r", True, out=out) is not addrs
+        assert out.tolist() == expected[:count].tolist()
+    with pytest.raises(ValueError, match=r"out is an array of 100 uint64, not of \(99,\) uint64"):
+        many(mmu, addrs[:100], "r", True, out=np.zeros(99, np.uint64))
     assert many(mmu, [], "r", True).dtype == np.uint64
     with pytest.raises(TypeError, match="addresses are whole numbers, not float64"):
         many(mmu, [1.5], "r", True)
