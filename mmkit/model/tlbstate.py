@@ -182,3 +182,34 @@ class HierarchyState(Record):
     """Accesses that found their translation in the first level, and in the second."""
     cost: AccessCost
     source: Source = MODEL
+
+
+class MatrixTiming(Record):
+    """How long a real CPU took to read a square matrix, row by row and column by column; nanoseconds a number."""
+
+    size: int
+    """Rows, and columns of 8 bytes."""
+    row_ns: float
+    column_ns: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times as long columns took."""
+        return self.column_ns / self.row_ns
+
+
+class ReachTiming(Record):
+    """How long a real CPU took to read one cache line in each of so many pages, in random order; nanoseconds a read."""
+
+    pages: int
+    together_ns: float
+    """As many lines side by side, in a 64th of the pages: the caches have as much to hold, the TLB much less."""
+    apart_ns: float
+    """A line a page."""
+    large_ns: float | None
+    """The same addresses, in memory for which large pages were asked; None where one cannot ask."""
+
+    @property
+    def ratio(self) -> float:
+        """How many times as long it takes when the lines are apart: what only translation can be to blame for."""
+        return self.apart_ns / self.together_ns

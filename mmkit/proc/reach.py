@@ -1,0 +1,101 @@
+"""What translation costs on the CPU that this runs on: measured, not modelled.
+
+Times are the best of some rounds, all that is compared runs in turn. A virtual machine has a second set of tables
+below its own, so that its walks cost more, and its large pages help less.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmkit.model.tlbstate import MatrixTiming, ReachTiming
+
+PAGE, LINE = 4096, 64
+STRIDE = PAGE + LINE
+"""From one line to the next: in every page another line, or they would all want the same few places in the caches."""
+READS = 1 << 16
+"""Reads that are timed together."""
+
+
+def measure_matrix(size: int = 1024, rounds: int = 3) -> MatrixTiming:
+    """Return how long it takes to add up a square matrix by rows and by columns: caches and TLB suffer together.
+
+    A row is ``size`` times 8 bytes, two pages if it is 1024: by columns each number is in other pages than the one
+    before. Takes some hundredths of a second a round. Raises ValueError for a size or rounds below 1.
+    """
+    _positive(size=size, rounds=rounds)
+    matrix = _memory(size * size * 8, "small")[: size * size].reshape(size, size)
+
+    def by_rows() -> None:
+        for row in range(size):
+            matrix[row].sum()
+
+    def by_columns() -> None:
+        for column in range(size):
+            matrix[:, column].sum()
+
+    rows, columns = _best((by_rows, by_columns), rounds)
+    return MatrixTiming(size, rows / size**2 * 1e9, columns / size**2 * 1e9)
+
+
+def measure_reach(
+    pages: Sequence[int] = (16, 64, 256, 1024, 2048, 4096, 8192, 16384), rounds: int = 5
+) -> tuple[ReachTiming, ...]:
+    """Return, for each number of pages, how long it takes to read a line in each, beside as many lines in a row.
+
+    Where the first becomes slower and the second does not, the pages are more than a TLB has entries. Takes some
+    thousandths of a second a round for each. Raises ValueError for numbers below 1.
+    """
+    return tuple(_reach(count, rounds) for count in pages)
+
+
+def _reach(pages: int, rounds: int) -> ReachTiming:
+    _positive(pages=pages, rounds=rounds)
+    order = np.resize(np.random.default_rng(pages).permutation(pages), READS)
+    room = np.empty(READS, np.uint64)
+    small, large = (_memory(pages * STRIDE, kind) for kind in ("small", "large"))
+
+    def read(memory: NDArray[np.uint64], stride: int) -> Callable[[], object]:
+        index = order * (stride // 8)
+        return lambda: memory.take(index, out=room, mode="clip")
+
+    together, apart, in_large = _best((read(small, LINE), read(small, STRIDE), read(large, STRIDE)), rounds)
+    can_ask = hasattr(mmap, "MADV_HUGEPAGE")
+    return ReachTiming(pages, together / READS * 1e9, apart / READS * 1e9, in_large / READS * 1e9 if can_ask else None)
+
+
+def _memory(nr_bytes: int, kind: str) -> NDArray[np.uint64]:
+    """Return memory that is all touched, in "small" pages or, if there are any, in "large" ones."""
+    flags = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_ANONYMOUS") else {}
+    # Large pages start at multiples of their size: so much more is taken that there are some.
+    memory = mmap.mmap(-1, nr_bytes + (4 << 20), **flags)
+    advice = getattr(mmap, "MADV_HUGEPAGE" if kind == "large" else "MADV_NOHUGEPAGE", None)
+    if advice is not None:
+        with contextlib.suppress(OSError):  # a kernel that is built without large pages has small ones
+            memory.madvise(advice)
+    found = np.frombuffer(memory, np.uint64)
+    found[:] = 1
+    return found
+
+
+def _best(candidates: Sequence[Callable[[], object]], rounds: int) -> list[float]:
+    """Return the least seconds of each, all of them run in turn."""
+    best = [float("inf")] * len(candidates)
+    for _ in range(rounds):
+        for index, candidate in enumerate(candidates):
+            start = time.perf_counter()
+            candidate()
+            best[index] = min(best[index], time.perf_counter() - start)
+    return best
+
+
+def _positive(**values: int) -> None:
+    for name, value in values.items():
+        if value < 1:
+            raise ValueError(f"{name} has to be at least 1, not {value}")
