@@ -156,7 +156,7 @@ class Mmu:
             return None
         self._mark(used, access)
         if self.tlb is not None:
-            self._fill(virt_addr, int(table), used[-1], PteFlags(rights), access)
+            self._fill(virt_addr, int(table), used, PteFlags(rights), access)
         return int(table) | virt_addr & (1 << self.arch.levels[used[-1][2]].shift) - 1
 
     def _mark(self, used: list[tuple[int, int, int]], access: str) -> None:
@@ -167,14 +167,16 @@ class Mmu:
             if marked != raw:
                 self.words.write(addr, marked)
 
-    def _fill(self, virt_addr: int, page: int, leaf: tuple[int, int, int], rights: PteFlags, access: str) -> None:
-        _, raw, depth = leaf
+    def _fill(self, virt_addr: int, page: int, used: list[tuple[int, int, int]], rights: PteFlags, access: str) -> None:
+        _, raw, depth = used[-1]
         shift = self.arch.levels[depth].shift
-        self.tlb.insert(TlbEntry(
+        self.tlb.walked(virt_addr, self.asid, shift, [addr & ~(self.arch.page_size - 1) for addr, _, _ in used])
+        entry = TlbEntry(
             virt_addr >> shift << shift, page, shift, self.asid, bool(self.format.is_global(raw, depth)),
             bool(rights & PteFlags.WRITE), bool(rights & PteFlags.USER), bool(rights & PteFlags.EXEC),
             access == "w" or bool(self.format.dirty(raw, depth)),
-        ))  # fmt: skip
+        )  # fmt: skip
+        self.tlb.insert(entry, access, virt_addr)
 
     def _allowed(self, rights: PteFlags, access: str, user: bool) -> bool:
         if user:

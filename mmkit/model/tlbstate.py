@@ -7,7 +7,7 @@ APM volume 2, 5.5). Leaves out: memory types, protection keys, global bits of la
 from __future__ import annotations
 
 from mmkit.model.snapshot import MODEL, Source
-from mmkit.record import Record, field
+from mmkit.record import Record, field, replace
 
 LRU, PLRU = "lru", "plru"
 """Replacement: of the entry that was used longest ago, or of one that a tree of bits points at, which is nearly so."""
@@ -65,6 +65,24 @@ class TlbEntry(Record):
     executable: bool = True
     dirty: bool = True
     """Whether the page table entry's dirty bit is known to be set: a first write has to walk again if not."""
+    page_shift: int = 0
+    """If this is but a piece of a larger page, of 2**page_shift bytes; else 0."""
+
+    def piece(self, virt_addr: int, shift: int) -> TlbEntry:
+        """Return what translates the 2**shift bytes around an address of this page."""
+        start = virt_addr >> shift << shift
+        return replace(
+            self,
+            virt_addr=start,
+            phys_addr=self.translate(start),
+            shift=shift,
+            page_shift=self.page_shift or self.shift,
+        )
+
+    def is_of(self, virt_addr: int) -> bool:
+        """Say whether the address lies in the page that this is all or a piece of."""
+        shift = self.page_shift or self.shift
+        return self.virt_addr >> shift == virt_addr >> shift
 
     def covers(self, virt_addr: int) -> bool:
         """Say whether the address lies in the page."""
@@ -157,7 +175,7 @@ class AccessCost(Record):
     accesses: int
     """By the program: each is one access to memory, if translation costs nothing."""
     walks: int
-    """Translations that no TLB had."""
+    """For translations that no TLB had; or that one had, but not for a write, whose dirty bit has to be set."""
     walk_refs: int
     """Entries of page tables that the walks read."""
 

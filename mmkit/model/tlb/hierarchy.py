@@ -7,6 +7,7 @@ need; entries of a first level that go because the second's does.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +22,6 @@ from mmkit.model.tlb.tlb import Tlb
 from mmkit.model.tlb.walkcache import WalkCache
 from mmkit.model.tlbstate import AccessCost, CpuTlbs, HierarchyState, TlbEntry
 from mmkit.model.trace import Trace
-from mmkit.record import replace
 
 
 class HierarchyRun(NamedTuple):
@@ -66,9 +66,8 @@ class TlbHierarchy:
         self.cpu, self.arch, self.trace = cpu_tlbs(cpu), get_arch(arch), trace
         self.tlbs = tuple(Tlb.of(each, trace) for each in sorted(self.cpu.arrays, key=lambda each: each.level))
         self.walk_cache = WalkCache(self.arch, self.cpu.walk_cache[: len(self.arch.levels) - 1], trace)
-        self.level_hits, self.walks = [0, 0], 0
-        self.walk_refs = 0
-        """Entries of page tables that walks have read: whoever walks adds them."""
+        self.level_hits = [0, 0]
+        self.misses = self.walks = self.walk_refs = 0
 
     def __repr__(self) -> str:
         return f"<TlbHierarchy {self.cpu.name}: {', '.join(repr(tlb) for tlb in self.tlbs)}>"
@@ -100,7 +99,7 @@ class TlbHierarchy:
                 if tlb.geometry.level == 2:
                     self._keep(1, entry, access, virt_addr)
                 return entry
-        self.walks += 1
+        self.misses += 1
         return None
 
     def insert(self, entry: TlbEntry, access: str = "r", virt_addr: int | None = None) -> None:
@@ -111,10 +110,15 @@ class TlbHierarchy:
     def _keep(self, level: int, entry: TlbEntry, access: str, virt_addr: int) -> None:
         found = self.array(level, access, entry.shift)
         if found is not None:
-            tlb, shift = found
-            page = virt_addr >> shift << shift
-            piece = replace(entry, virt_addr=page, phys_addr=entry.translate(page), shift=shift)
-            tlb.insert(entry if shift == entry.shift else piece)
+            found[0].insert(entry, access, virt_addr)
+
+    def walked(self, virt_addr: int, asid: int, shift: int, tables: Sequence[int]) -> None:
+        """Count what a walk to a page of 2**shift bytes reads; ``tables`` are the physical addresses of all on its way.
+
+        It starts below the lowest entry that the walk cache knows, and what it reads above the page is kept there.
+        """
+        self.walks += 1
+        self.walk_refs += self.walk_cache.walk_refs(virt_addr, asid, shift, tables)
 
     def access(self, virt_addr: int, asid: int = 0, shift: int = 12, access: str = "r") -> int:
         """Play one access to a page of 2**shift bytes, without page tables; returns 1, 2 or 0 (a walk)."""
@@ -122,14 +126,14 @@ class TlbHierarchy:
         if self.lookup(virt_addr, asid, access) is not None:
             return 1 if self.level_hits[0] > first else 2
         page = virt_addr >> shift << shift
-        self.walk_refs += self.walk_cache.walk_refs(virt_addr, asid, shift)
+        self.walked(virt_addr, asid, shift, ())
         self.insert(TlbEntry(page, page, shift, asid), access, virt_addr)
         return 0
 
     @property
     def cost(self) -> AccessCost:
         """What the accesses so far cost."""
-        return AccessCost(sum(self.level_hits) + self.walks, self.walks, self.walk_refs)
+        return AccessCost(sum(self.level_hits) + self.misses, self.walks, self.walk_refs)
 
     @property
     def _parts(self) -> tuple[Tlb | WalkCache, ...]:

@@ -7,13 +7,13 @@ Leaves out: hashed set indices, entries that cover several neighbouring pages, f
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from mmkit.errors import InvariantError
 from mmkit.model.snapshot import MODEL, Source
 from mmkit.model.tlb.policy import make_order
-from mmkit.model.tlbstate import LRU, TlbEntry, TlbGeometry, TlbSetState, TlbState
+from mmkit.model.tlbstate import LRU, AccessCost, TlbEntry, TlbGeometry, TlbSetState, TlbState
 from mmkit.model.tlbtrace import TlbFill, TlbFlush, TlbHit, TlbMiss
 from mmkit.model.trace import Trace
 
@@ -67,7 +67,8 @@ class Tlb:
         return made
 
     def _set_up(self, geometry: TlbGeometry, trace: Trace | None) -> None:
-        self.geometry, self.trace, self.hits, self.misses = geometry, trace, 0, 0
+        self.geometry, self.trace = geometry, trace
+        self.hits = self.misses = self.walks = self.walk_refs = 0
         self._ways: list[list[TlbEntry | None]] = [[None] * geometry.ways for _ in range(geometry.sets)]
         self._orders = [make_order(geometry.policy, geometry.ways) for _ in range(geometry.sets)]
         self._where: dict[Key, tuple[int, int]] = {}
@@ -102,12 +103,18 @@ class Tlb:
             self.trace.emit(TlbMiss(self.geometry.name, virt_addr, asid, self.geometry.set_of(virt_addr)))
         return None
 
-    def insert(self, entry: TlbEntry) -> TlbEntry | None:
+    def insert(self, entry: TlbEntry, access: str = "r", virt_addr: int | None = None) -> TlbEntry | None:
         """Keep a translation, as the set's most recent; returns the one that had to go for it, if any.
 
-        One that is there already for the same page and address space is replaced. Raises ValueError for a page size
-        that this TLB does not hold, or addresses that are no multiple of it; nothing has changed then.
+        One that is there already for the same page and address space is replaced. Of a page of a size that this TLB
+        does not hold the piece around ``virt_addr`` is kept, if it holds a smaller size. Raises ValueError for such a
+        page without ``virt_addr``, and for addresses that are no multiple of its size; nothing has changed then.
         """
+        if virt_addr is not None and entry.shift not in self.geometry.shifts:
+            smaller = [shift for shift in self.geometry.shifts if shift < entry.shift]
+            if not smaller:
+                return None
+            entry = entry.piece(virt_addr, smaller[-1])
         key = self._key(entry)
         at = self._where.get(key)
         evicted = None
@@ -134,8 +141,19 @@ class Tlb:
             return True
         shift = self.geometry.shifts[0] if shift is None else shift
         page = virt_addr >> shift << shift
+        self.walks += 1
         self.insert(TlbEntry(page, page, shift, asid))
         return False
+
+    def walked(self, virt_addr: int, asid: int, shift: int, tables: Sequence[int]) -> None:
+        """Count what a walk to a page of 2**shift bytes read: an entry of each of ``tables`` (physical addresses)."""
+        self.walks += 1
+        self.walk_refs += len(tables)
+
+    @property
+    def cost(self) -> AccessCost:
+        """What the accesses so far cost."""
+        return AccessCost(self.hits + self.misses, self.walks, self.walk_refs)
 
     # -- throw away ---------------------------------------------------------------------------------------------------
 
@@ -148,8 +166,11 @@ class Tlb:
         return self._drop("asid", lambda entry: entry.asid == asid and not entry.glob)
 
     def invlpg(self, virt_addr: int, asid: int = 0) -> int:
-        """Throw away what translates an address, in one address space or globally; returns how many entries it was."""
-        return self._drop("invlpg", lambda entry: entry.covers(virt_addr) and (entry.glob or entry.asid == asid))
+        """Throw away what translates an address, in one address space or globally; returns how many entries it was.
+
+        All pieces of a large page go (SDM volume 3A, 4.10.4.1).
+        """
+        return self._drop("invlpg", lambda entry: entry.is_of(virt_addr) and (entry.glob or entry.asid == asid))
 
     def _drop(self, reason: str, goes: Callable[[TlbEntry], bool]) -> int:
         found = [entry for ways in self._ways for entry in ways if entry is not None and goes(entry)]

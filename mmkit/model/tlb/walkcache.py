@@ -10,6 +10,7 @@ A walk asks for the lowest entry that is known, and reads what is below it from 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,17 +75,19 @@ class WalkCache:
                 if len(held) > size:
                     held.popitem(last=False)
 
-    def walk_refs(self, virt_addr: int, asid: int = 0, shift: int | None = None) -> int:
+    def walk_refs(self, virt_addr: int, asid: int = 0, shift: int | None = None, tables: Sequence[int] = ()) -> int:
         """Return how many entries a walk reads from memory, and keep those above its leaf, a page of 2**shift bytes.
 
-        What patterns of accesses need to be played, without page tables: the tables are taken to be at address 0.
+        ``tables`` are physical addresses, the root's first; without any, where patterns of accesses are played without
+        page tables, all are taken to be at address 0. Raises ValueError for a size of page that there is not.
         """
         levels = self.arch.levels
         leaf = len(levels) - 1 if shift is None else self._depth(shift)
         known = self.lookup(virt_addr, asid, levels[leaf].shift)
         first = 0 if known is None else self._depth(known.shift) + 1
-        for level in levels[first:leaf]:
-            self.insert(WalkEntry(virt_addr >> level.shift << level.shift, level.shift, 0, asid))
+        for depth, level in enumerate(levels[first:leaf], first):
+            table = tables[depth + 1] if tables else 0
+            self.insert(WalkEntry(virt_addr >> level.shift << level.shift, level.shift, table, asid))
         return leaf + 1 - first
 
     def _depth(self, shift: int) -> int:

@@ -8,7 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmkit.arch import X86, X86_64
-from mmkit.model.tlb import CPU_TLBS, TlbHierarchy, WalkCache, cpu_tlbs
+from mmkit.model.memory import PhysicalMemory
+from mmkit.model.mmu import Mmu
+from mmkit.model.pgstate import PteFlags
+from mmkit.model.pgtable import PageTable
+from mmkit.model.tlb import CPU_TLBS, Tlb, TlbHierarchy, WalkCache, cpu_tlbs
 from mmkit.model.tlbstate import CpuTlbs, TlbEntry, TlbGeometry, WalkEntry
 from mmkit.model.trace import Trace
 
@@ -133,3 +137,62 @@ def test_the_cost_is_counted_in_accesses_to_memory():
     assert twice.hits.sum() == 100
     assert twice.cost.walk_refs == 4 + 99
     assert TlbHierarchy("SKYLAKE").simulate([]).cost.per_access == 0.0
+
+
+def mapped():
+    """Four pages of 4 KiB, one of 2 MiB, one of 1 GiB, and an MMU in front of them."""
+    table = PageTable(X86_64, PhysicalMemory(X86_64, "64MiB"))
+    rights = PteFlags.WRITE | PteFlags.USER | PteFlags.EXEC
+    for page in range(4):
+        table.map(page << 12, 0x100 + page, rights)
+    table.map(1 << 21, 0x200, rights, level=1)
+    table.map(1 << 30, 1 << 18, rights, level=2)
+    return table
+
+
+@pytest.mark.parametrize("tlb", [Tlb(16, 4), Tlb(4, shifts=(21,)), TlbHierarchy("SKYLAKE"), TlbHierarchy("JAGUAR")])
+def test_an_mmu_finds_the_same_with_any_tlb(tlb):
+    table = mapped()
+    alone, behind = (Mmu(X86_64, table.words, tlb=each) for each in (None, tlb))
+    alone.cr3 = behind.cr3 = table.cr3
+    rng = np.random.default_rng(5)
+    bases = np.array([0, 0x1000, 0x3000, 1 << 21, (1 << 21) + 0x5000, 1 << 30, (1 << 30) + (7 << 21)])
+    for addr in (bases[rng.integers(0, 7, 300)] + rng.integers(0, 4096, 300)).tolist():
+        access = "rwx"[addr % 3]
+        assert behind.translate(addr, access) == alone.translate(addr, access)
+    cost = tlb.cost
+    assert cost.accesses == 300
+    assert cost.walk_refs <= 4 * cost.walks
+    assert cost.walks < 300
+    tlb.check()
+
+
+def test_the_walk_cache_keeps_what_the_mmu_read():
+    table = mapped()
+    cpu = TlbHierarchy("SKYLAKE")
+    mmu = Mmu(X86_64, table.words, tlb=cpu)
+    mmu.cr3 = table.cr3
+    mmu.translate(0x1234)
+    steps = mmu.walk(0x1234).steps
+    assert cpu.walk_refs == 4
+    assert cpu.walk_cache.lookup(0x2000).table_addr == steps[3].table_addr
+    mmu.translate(0x2000)
+    assert cpu.walk_refs == 5
+    mmu.translate(0x2000, "x")  # the second level is for fetches as well
+    assert (cpu.walk_refs, cpu.level_hits) == (5, [0, 1])
+    mmu.translate(1 << 30)
+    assert cpu.walk_refs == 5 + 1
+
+
+def test_invlpg_takes_all_pieces_of_a_page():
+    table = mapped()
+    cpu = TlbHierarchy("JAGUAR")  # a gibibyte is kept in pieces of 2 MiB
+    mmu = Mmu(X86_64, table.words, tlb=cpu)
+    mmu.cr3 = table.cr3
+    for piece in range(3):
+        mmu.translate((1 << 30) + (piece << 21))
+    mmu.translate(1 << 21)
+    held = [entry for tlb in cpu.snapshot().arrays for each in tlb.sets for entry in each.ways if entry]
+    assert sorted({(entry.shift, entry.page_shift) for entry in held}) == [(21, 0), (21, 30)]
+    mmu.invlpg((1 << 30) + (9 << 21))
+    assert {entry.page_shift for tlb in cpu.tlbs for each in tlb.snapshot().sets for entry in each.ways if entry} == {0}
