@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 
 from mmkit.arch import PRESETS, X86_64
 from mmkit.errors import MmkitError
-from mmkit.model import translate
+from mmkit.model import tableimage, translate
 from mmkit.model.memory import PhysicalMemory
 from mmkit.model.mmu import Mmu, PageFault
 from mmkit.model.pgstate import PteFlags
 from mmkit.model.pgtable import PageTable
 from mmkit.model.pgtable.words import TableWords
-from mmkit.model.translate import TableImage, Translator
+from mmkit.model.tableimage import TableImage
+from mmkit.model.translate import Translator
 
 ARCHES = [PRESETS[name] for name in PRESETS if name != "TOY"]
 ACCESSES = [(access, user) for access in "rwx" for user in (True, False)]
@@ -131,11 +132,11 @@ def test_equal_to_one_after_the_other(made, kind):
 def joined_image(image, largest):
     """The same with two levels joined wherever the result has at most so many entries."""
     made = TableImage(image.tables, ROOT << 12, image.format, tuple(image._allowed.tolist()), image.write)
-    kept, translate.LARGEST = translate.LARGEST, largest
+    kept, tableimage.LARGEST = tableimage.LARGEST, largest
     try:
         made._join()
     finally:
-        translate.LARGEST = kept
+        tableimage.LARGEST = kept
     return made
 
 
@@ -222,10 +223,10 @@ def test_chunks_and_few():
     translator = Translator(mmu.words, mmu.format)
     many(mmu, np.uint64(0x7F0000000000) + (np.arange(64, dtype=np.uint64) << np.uint64(12)), "r", True)
     rng = np.random.default_rng(1)
-    addrs = np.uint64(0x7F0000000000) + rng.integers(0, 64 << 12, 2 * translate.CHUNK + 5).astype(np.uint64)
+    addrs = np.uint64(0x7F0000000000) + rng.integers(0, 64 << 12, 2 * tableimage.CHUNK + 5).astype(np.uint64)
     expected = addrs - np.uint64(0x7F0000000000) + np.uint64(0x1000000)
     # Twice so many that levels are joined: the first time for having been many, then for being many at once.
-    for _ in range(translate.MANY // len(addrs) + 1):
+    for _ in range(tableimage.MANY // len(addrs) + 1):
         assert np.array_equal(many(mmu, addrs, "r", True, translator), expected)
     assert [len(image._steps) for image in translator._images.values()] == [2]
     assert np.array_equal(many(mmu, addrs, "r", True), expected)
