@@ -27,8 +27,9 @@ test: set-up-dev ## unit tests, doctests, and every notebook with its outputs co
 long: set-up-dev ## the same tests with many more examples, and others each time
 	$(PY) -m pytest $(TESTS) --hypothesis-profile=long tests mmkit $(ARGS)
 
-differential: set-up-dev ## the model of areas beside the running kernel, a million calls (ARGS="--operations 1000 --seed 7")
+differential: set-up-dev ## the models beside the running kernel and beside an emulated processor, a million times each
 	$(PY) tests/model/vma/differential.py --operations 1000000 $(ARGS)
+	$(PY) tests/model/pgtable/test_unicorn.py --accesses 1000000
 
 browser: set-up-dev ## operate notebooks and labs in a real JupyterLab and a real Chromium
 	$(PY) -m pytest tests/browser $(ARGS)
