@@ -137,10 +137,11 @@ def race(name: str, pages: Words, addresses: Words) -> bool:
     loop, cost = timing.ratio("loop", "mmkit") * N / LOOP_N, timing.median("mmkit") / N * 1e9
     fancy, take = timing.ratio("fancy", "mmkit"), timing.ratio("mmkit", "take")
     if name == "wide":
-        print(f"     wide: {cost:.1f} ns an address; fancy indexing {fancy:.1f}, a loop {loop:.0f} times as long")
-        print(f"     wide: {take:.1f} bare takes")
-        return True
-    holds = report(f"{name} ({cost:.1f} ns an address): fancy indexing / translate_many", fancy, 6, at_most=False)
+        # Memory itself is what both wait for there.
+        print(f"     wide ({cost:.1f} ns an address): fancy indexing / translate_many: {fancy:.2f}")
+        holds = True
+    else:
+        holds = report(f"{name} ({cost:.1f} ns an address): fancy indexing / translate_many", fancy, 6, at_most=False)
     holds &= report(f"{name}: a loop over the levels / translate_many", loop, 40, at_most=False)
     return holds & report(f"{name}: translate_many / one bare take", take, 10)
 

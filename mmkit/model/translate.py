@@ -1,7 +1,7 @@
 """Many addresses through page tables at once, as an MMU translates them.
 
-Models: the walk of the MMU for arrays of addresses: what is answered, which accessed and dirty bits are set, and what is
-raised is what as many walks one after the other give. Leaves out: TLBs, which change nothing in that.
+Models: the walk of the MMU for arrays of addresses: what is answered, which accessed and dirty bits are set, and what
+is raised is what as many walks one after the other give. Leaves out: TLBs, which change nothing in that.
 """
 
 from __future__ import annotations
