@@ -141,7 +141,7 @@ def test_both_answers_are_there_to_be_compared() -> None:
             outcomes.append(space.ours(space.address(access), access, user))
     codes = {outcome.error_code for outcome in outcomes}
     assert len(codes) > 10
-    assert sum(outcome.phys_addr is not None for outcome in outcomes) > 80
+    assert sum(outcome.phys_addr is not None for outcome in outcomes) > 50
 
 
 def main() -> None:
