@@ -94,7 +94,8 @@ class Space:
         access, user = self.random.choice("rwx"), self.random.random() < 0.6
         addr = self.address(access)
         before = self.mmu.walk(addr)
-        if before.phys_addr is not None and before.phys_addr >= RAM:
+        # A table's entry that was made a large page's leads to frames that do not say where they are.
+        if before.phys_addr is not None and not TAGGED <= before.phys_addr < RAM:
             return
         if any(step.kind == "outside" for step in before.steps):
             return
