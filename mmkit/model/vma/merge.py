@@ -94,8 +94,8 @@ def _grow(mm: MmStruct, target: Vma, start: int, end: int, swallowed: int) -> Vm
 
 
 def drop(mm: MmStruct, vma: Vma) -> None:
-    """Take an area off the list; its memory has gone elsewhere."""
-    mm.index.remove(vma)
+    """Take an area off the list; its neighbour grows into its room."""
+    mm.index.remove(vma, filled=True)
 
 
 def merge_new(mm: MmStruct, piece: Piece, prev: Vma | None, next_: Vma | None, only_prev: bool = False) -> Vma | None:
@@ -144,7 +144,7 @@ def _merge_existing(mm: MmStruct, piece: Piece) -> Vma | None:
         if whole:
             drop(mm, middle)
         else:
-            mm.index.set_range(middle, middle.vm_start, piece.start)
+            mm.index.set_range(middle, middle.vm_start, piece.start, filled=True)
         return _grow(mm, next_, piece.start, next_.vm_end, 1)
     return None
 
@@ -155,7 +155,7 @@ def _extend_prev(mm: MmStruct, prev: Vma, middle: Vma, next_: Vma | None, piece:
         drop(mm, middle)
     else:
         middle.vm_pgoff = middle.pgoff_at(piece.end)
-        mm.index.set_range(middle, piece.end, middle.vm_end)
+        mm.index.set_range(middle, piece.end, middle.vm_end, filled=True)
     if next_ is not None:
         drop(mm, next_)
     return _grow(mm, prev, prev.vm_start, next_.vm_end if next_ is not None else piece.end, 1 + (next_ is not None))
@@ -168,8 +168,7 @@ def split(mm: MmStruct, vma: Vma, addr: int, limited: bool = True) -> tuple[Vma,
     upper, start, end = vma.copy(), vma.vm_start, vma.vm_end
     upper.vm_pgoff = vma.pgoff_at(addr)
     upper.vm_start = addr
-    mm.index.set_range(vma, start, addr)
-    mm.index.insert(upper)
+    mm.index.split(vma, upper)
     mm.tell(VmaSplit, start, addr, end)
     return vma, upper
 

@@ -1,4 +1,4 @@
-"""check() names the broken rule; bad input gets Linux's errno, in words, and changes nothing; the index keeps order."""
+"""check() names the broken rule; bad input gets Linux's errno, in words, and changes nothing."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ from collections.abc import Callable
 from errno import EINVAL, ENOMEM
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from mmkit.errors import InvariantError, MmError
 from mmkit.model import vmaflags as f
-from mmkit.model.vma import File, MmStruct, Vma
-from mmkit.model.vma.index import CHUNK, VmaIndex
+from mmkit.model.vma import File, MmStruct
 
 PAGE, BASE = 4096, 0x1000_0000
 FIXED = f.MAP_PRIVATE | f.MAP_ANONYMOUS | f.MAP_FIXED
@@ -58,7 +55,7 @@ BROKEN: dict[str, Callable[[MmStruct], object]] = {
     "stack_vm": counted("stack_vm"),
     "resident pages are mapped": lambda mm: mm.resident.put((BASE >> 12) + 6, "a"),
     "own pages have an anon_vma": set_of(0, anon_vma=None),
-    "index: an area is not filed under its end": set_of(0, vm_end=BASE + 5 * PAGE),
+    "index: each area is filed under its end": set_of(0, vm_end=BASE + 5 * PAGE),
 }
 
 
@@ -159,63 +156,6 @@ def test_a_limit_on_address_space_data_and_locked_memory() -> None:
     with pytest.raises(MmError) as caught:
         mm.mlock(BASE, 3 * PAGE)
     assert caught.value.errno == ENOMEM
-
-
-ranges = st.lists(st.tuples(st.integers(0, 200), st.integers(1, 6)), max_size=60)
-
-
-def filled(wanted: list[tuple[int, int]]) -> tuple[VmaIndex, list[Vma]]:
-    """An index, and a plain list, of areas that do not overlap."""
-    index, plain, taken = VmaIndex(), [], set()
-    for first, count in wanted:
-        if not taken & set(range(first, first + count)):
-            taken |= set(range(first, first + count))
-            vma = Vma(first * PAGE, (first + count) * PAGE, 1, 0)
-            index.insert(vma)
-            plain.append(vma)
-    return index, sorted(plain, key=lambda vma: vma.vm_start)
-
-
-@given(ranges, st.integers(0, 210 * PAGE), st.integers(1, 20), st.integers(0, 100), st.integers(100, 220))
-def test_the_index_answers_as_a_plain_list(
-    wanted: list[tuple[int, int]], addr: int, pages: int, low: int, high: int
-) -> None:
-    index, plain = filled(wanted)
-    index.check()
-    assert list(index) == plain
-    assert index.find(addr) is next((vma for vma in plain if vma.vm_end > addr), None)
-    assert index.before(addr) is next((vma for vma in reversed(plain) if vma.vm_end <= addr), None)
-    end = addr + pages * PAGE
-    assert index.overlapping(addr, end) == [vma for vma in plain if vma.vm_start < end and addr < vma.vm_end]
-    for number, vma in enumerate(plain):
-        assert index.next(vma) is (plain[number + 1] if number + 1 < len(plain) else None)
-        assert index.prev(vma) is (plain[number - 1] if number else None)
-    edges = [low * PAGE, *[edge for vma in plain for edge in (vma.vm_start, vma.vm_end)], high * PAGE]
-    gaps = [
-        (max(bottom, low * PAGE), min(top, high * PAGE))
-        for bottom, top in zip([0, *[v.vm_end for v in plain]], [*[v.vm_start for v in plain], 1 << 47], strict=True)
-    ]
-    assert edges
-    fitting = [gap for gap in gaps if gap[1] - gap[0] >= pages * PAGE]
-    assert index.highest_gap(pages * PAGE, low * PAGE, high * PAGE) == (fitting[-1] if fitting else None)
-    assert index.lowest_gap(pages * PAGE, low * PAGE, high * PAGE) == (fitting[0] if fitting else None)
-
-
-def test_many_areas_are_cut_into_chunks_and_found_again() -> None:
-    index, vmas = VmaIndex(), [Vma(2 * n * PAGE, (2 * n + 1) * PAGE, 1, 0) for n in range(5 * CHUNK)]
-    for vma in vmas[::2] + vmas[1::2]:
-        index.insert(vma)
-    index.check()
-    assert list(index) == vmas
-    assert all(index.find(vma.vm_start) is vma for vma in vmas)
-    assert index.highest_gap(2 * PAGE, 0, vmas[-1].vm_end) is None
-    index.remove(vmas[700])
-    assert index.highest_gap(2 * PAGE, 0, vmas[-1].vm_end) == (vmas[699].vm_end, vmas[701].vm_start)
-    assert index.lowest_gap(2 * PAGE, 0, vmas[-1].vm_end) == (vmas[699].vm_end, vmas[701].vm_start)
-    for vma in vmas[:700] + vmas[701:]:
-        index.remove(vma)
-    index.check()
-    assert (len(index), list(index), index.find(0)) == (0, [], None)
 
 
 def test_65_530_areas_and_no_more() -> None:
