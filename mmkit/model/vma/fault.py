@@ -26,6 +26,7 @@ FAULT_AROUND = 16
 
 def touch(mm: MmStruct, addr: int, write: bool) -> bool:
     """Access one byte; returns whether that took a fault. Raises FatalSignal where a process would get one."""
+    _check_canonical(mm, addr)
     vma = mm.index.find(addr)
     if vma is None:
         raise FatalSignal("SIGSEGV", "SEGV_MAPERR", addr, "nothing is mapped there, and no stack above could grow")
@@ -35,11 +36,22 @@ def touch(mm: MmStruct, addr: int, write: bool) -> bool:
     if not vma.vm_flags & wanted:
         what = "written" if write else "read"
         raise FatalSignal("SIGSEGV", "SEGV_ACCERR", addr, f"the area may not be {what}: {f.perms_of(vma.vm_flags)}")
-    return fault_in(mm, vma, addr >> 12, write)
+    return fault_in(mm, vma, addr, write)
 
 
-def fault_in(mm: MmStruct, vma: Vma, page: int, write: bool) -> bool:
-    """Make a page resident, for reading or (``write``) writing; returns whether it was not so already."""
+def _check_canonical(mm: MmStruct, addr: int) -> None:
+    """On x86-64 nobody looks for a page at an address whose upper bits are not all alike; who asked is not told it."""
+    bits, alike = mm.arch.virt_bits - 1, mm.arch.word_bytes == 8 and not mm.arch.name.startswith("ARM")
+    if alike and addr >> bits not in (0, mm.word >> bits):
+        raise FatalSignal("SIGSEGV", "SI_KERNEL", 0, f"{addr:#x} is not canonical: bits {bits} to 63 are not all alike")
+
+
+def fault_in(mm: MmStruct, vma: Vma, addr: int, write: bool) -> bool:
+    """Make the page at ``addr`` resident, for reading or (``write``) writing; returns whether it was not so already.
+
+    Raises FatalSignal SIGBUS for a page that the file does not have.
+    """
+    page = addr >> 12
     kind = mm.resident.kind(page)
     shared = bool(vma.vm_flags & f.VM_SHARED)
     if kind == ANON or (kind and not write) or (kind and shared):
@@ -49,34 +61,32 @@ def fault_in(mm: MmStruct, vma: Vma, page: int, write: bool) -> bool:
     new = None
     if write and not vma.vm_flags & (f.VM_SHARED | f.VM_MAYSHARE):
         new = prepare_anon_vma(mm, vma)
-        _inside_file(mm, vma, page)
+        _inside_file(vma, addr)
         if vma.vm_file is not None:
-            vma.vm_file.file.fill(vma.pgoff_at(page << 12))
+            vma.vm_file.file.fill(vma.pgoff_at(addr))
         mm.resident.put(page, ANON)
     elif vma.vm_file is None:
         mm.resident.put(page, ZERO)
     else:
-        _read_file(mm, vma, page, write)
+        _read_file(mm, vma, addr, write)
     mm.tell(VmaFault, page << 12, write, new)
     return True
 
 
-def _inside_file(mm: MmStruct, vma: Vma, page: int) -> None:
-    if vma.vm_file is not None and vma.pgoff_at(page << 12) >= vma.vm_file.file.pages:
-        raise FatalSignal(
-            "SIGBUS", "BUS_ADRERR", page << 12, f"the page lies beyond the end of {vma.vm_file.file.name}"
-        )
+def _inside_file(vma: Vma, addr: int) -> None:
+    if vma.vm_file is not None and vma.pgoff_at(addr) >= vma.vm_file.file.pages:
+        raise FatalSignal("SIGBUS", "BUS_ADRERR", addr, f"the page lies beyond the end of {vma.vm_file.file.name}")
 
 
-def _read_file(mm: MmStruct, vma: Vma, page: int, write: bool) -> None:
+def _read_file(mm: MmStruct, vma: Vma, addr: int, write: bool) -> None:
     assert vma.vm_file is not None
     file = vma.vm_file.file
     kind = SHMEM if file.kind == "tmpfs" else FILE
     if not write:
-        _fault_around(mm, vma, page, kind)
-    _inside_file(mm, vma, page)
-    file.fill(vma.pgoff_at(page << 12))
-    mm.resident.put(page, kind)
+        _fault_around(mm, vma, addr >> 12, kind)
+    _inside_file(vma, addr)
+    file.fill(vma.pgoff_at(addr))
+    mm.resident.put(addr >> 12, kind)
 
 
 def _fault_around(mm: MmStruct, vma: Vma, page: int, kind: str) -> None:
@@ -97,9 +107,9 @@ def populate_area(mm: MmStruct, vma: Vma, start: int, end: int) -> bool:
     if not vma.vm_flags & f.VM_ACCESS_FLAGS:
         return start == end
     write = vma.vm_flags & (f.VM_WRITE | f.VM_SHARED) == f.VM_WRITE
-    for page in range(start >> 12, end >> 12):
+    for addr in range(start, end, 4096):
         try:
-            fault_in(mm, vma, page, write)
+            fault_in(mm, vma, addr, write)
         except FatalSignal:
             return False
     return True

@@ -131,8 +131,8 @@ def _populate(mm: MmStruct, start: int, end: int, write: bool) -> None:
         if vma.vm_flags & (f.VM_PFNMAP | f.VM_IO) or not vma.vm_flags & wanted:
             raise MmError(EINVAL, f"the area at {vma.vm_start:#x} cannot be populated so: {f.perms_of(vma.vm_flags)}")
         try:
-            for page in range(start >> 12, min(end, vma.vm_end) >> 12):
-                fault_in(mm, vma, page, write)
+            for addr in range(start, min(end, vma.vm_end), 4096):
+                fault_in(mm, vma, addr, write)
         except FatalSignal as signal:
             raise MmError(EFAULT, str(signal)) from None
         start = vma.vm_end

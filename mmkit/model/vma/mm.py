@@ -6,7 +6,7 @@ overcommit, NUMA policies, userfaultfd, page tables (a later chapter puts them u
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from errno import EAGAIN, ENOMEM
 from typing import TYPE_CHECKING
 
@@ -84,7 +84,9 @@ class MmStruct:
         self.stack_limit, self.data_limit, self.as_limit = stack_limit, data_limit, as_limit
         self.memlock_limit, self.max_map_count = memlock_limit, max_map_count
         self.thp, self.soft_dirty, self.privileged = thp and self.arch.word_bytes == 8, soft_dirty, privileged
-        self.stack_guard_gap, self.mmap_min_addr = 256 << 12, 0x10000
+        self.stack_guard_gap, self.mmap_min_addr, self.dac_mmap_min_addr = 256 << 12, 0x10000, 0x10000
+        # The latter is vm.mmap_min_addr, below which nobody may map; the former, at least as high, is what hints and
+        # searches begin at.
         self.word = (1 << 8 * self.arch.word_bytes) - 1
         self.ptrs_per_pte = 1 << self.arch.levels[-1].bits
         self.ids = ids or Ids()
@@ -161,7 +163,7 @@ class MmStruct:
 
     def mmap(self, addr: int, length: int, prot: int, flags: int, file: OpenFile | None = None, offset: int = 0) -> int:
         """Map ``length`` bytes of ``file`` from ``offset`` on, or of nothing; returns the address. Raises MmError."""
-        self._numbers(addr=addr, length=length, prot=prot, flags=flags, offset=offset)
+        addr, length, prot, flags, offset = self._words(addr=addr, length=length, prot=prot, flags=flags, offset=offset)
         found, populated = do_mmap(self, addr, length, prot, flags, file, offset)
         if populated:
             populate(self, found, found + populated, ignore_errors=True)
@@ -169,22 +171,24 @@ class MmStruct:
 
     def munmap(self, addr: int, length: int) -> None:
         """Unmap [addr, addr + length). Raises MmError."""
-        self._numbers(addr=addr, length=length)
+        addr, length = self._words(addr=addr, length=length)
         do_munmap(self, addr, length)
 
     def mprotect(self, addr: int, length: int, prot: int) -> None:
         """Give [addr, addr + length) other rights. Raises MmError; areas below the one that failed have changed."""
-        self._numbers(addr=addr, length=length, prot=prot)
+        addr, length, prot = self._words(addr=addr, length=length, prot=prot)
         do_mprotect(self, addr, length, prot)
 
     def mremap(self, old_addr: int, old_len: int, new_len: int, flags: int = 0, new_addr: int = 0) -> int:
         """Resize or move what is mapped at ``old_addr``; returns where it is then. Raises MmError."""
-        self._numbers(old_addr=old_addr, old_len=old_len, new_len=new_len, flags=flags, new_addr=new_addr)
-        return do_mremap(self, old_addr, old_len, new_len, flags, new_addr)
+        return do_mremap(
+            self,
+            *self._words(old_addr=old_addr, old_len=old_len, new_len=new_len, flags=flags, new_addr=new_addr),
+        )
 
     def madvise(self, addr: int, length: int, advice: int) -> None:
         """Give advice (MADV_*) on [addr, addr + length). Raises MmError."""
-        self._numbers(addr=addr, length=length, advice=advice)
+        addr, length, advice = self._words(addr=addr, length=length, advice=advice)
         do_madvise(self, addr, length, advice)
 
     def mlock(self, addr: int, length: int) -> None:
@@ -193,22 +197,22 @@ class MmStruct:
 
     def mlock2(self, addr: int, length: int, flags: int) -> None:
         """Lock pages, with MLOCK_ONFAULT each one only when it is touched. Raises MmError."""
-        self._numbers(addr=addr, length=length, flags=flags)
+        addr, length, flags = self._words(addr=addr, length=length, flags=flags)
         do_mlock(self, addr, length, flags)
 
     def munlock(self, addr: int, length: int) -> None:
         """Let the pages of [addr, addr + length) be swapped out again. Raises MmError."""
-        self._numbers(addr=addr, length=length)
+        addr, length = self._words(addr=addr, length=length)
         do_munlock(self, addr, length)
 
     def brk(self, addr: int) -> int:
         """Move the end of the heap; returns where it is then: ``addr``, or where it was if it cannot be moved."""
-        self._numbers(addr=addr)
+        (addr,) = self._words(addr=addr)
         return do_brk(self, addr)
 
     def touch(self, addr: int, write: bool = False) -> bool:
         """Read or write one byte; returns whether that took a page fault. Raises FatalSignal."""
-        self._numbers(addr=addr)
+        (addr,) = self._words(addr=addr)
         return touch(self, addr, write)
 
     def fork(self) -> MmStruct:
@@ -239,7 +243,7 @@ class MmStruct:
             do_munmap(self, 0, self.task_size)
 
     def hint(self, addr: int) -> int:
-        """Return a hint as mmap() takes it: rounded down, and not below vm.mmap_min_addr."""
+        """Return a hint as mmap() takes it: rounded down, and not below mmap_min_addr."""
         addr &= ~0xFFF
         return max(addr, self.mmap_min_addr) if addr else 0
 
@@ -308,10 +312,17 @@ class MmStruct:
         if self.trace is not None:
             self.trace.emit(event(*fields))
 
-    def _numbers(self, **arguments: int) -> None:
+    def _words(self, **arguments: int) -> Iterator[int]:
+        """Return what the kernel gets to see of the arguments of a call: unsigned words, a negative one wrapped around.
+
+        Raises TypeError and ValueError.
+        """
         for name, value in arguments.items():
             if value.__class__ is not int:
                 raise TypeError(f"{name} is a whole number, not {value!r}")
+            if not -self.word // 2 <= value <= self.word:
+                raise ValueError(f"{name} {value:#x} does not fit into a word of {8 * self.arch.word_bytes} bits")
+        return (value & self.word for value in arguments.values())
 
     def maps(self) -> str:
         """Return the text of ``/proc/PID/maps``."""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from mmkit.model.vma.mm import MmStruct
 
 PMD_SIZE = 1 << 21
+_MAX_ERRNO = 4095
+"""Where an address or an error may come back, the last addresses of all stand for errors (IS_ERR_VALUE())."""
 
 
 def start_gap(mm: MmStruct, vma: Vma) -> int:
@@ -37,6 +39,8 @@ def get_unmapped_area(
         raise MmError(ENOMEM, f"{length:#x} bytes are more than the {mm.task_size:#x} that a process has")
     if flags & MAP_FIXED:
         found = addr
+        if addr > mm.word - _MAX_ERRNO:
+            raise MmError(mm.word + 1 - addr, f"the kernel itself takes {addr:#x} for the number of an error")
     elif _wants_huge(mm, addr, length, flags, file):
         found = _aligned(mm, addr, length, offset if file else 0) or _plain(mm, addr, length)
     else:
@@ -45,8 +49,8 @@ def get_unmapped_area(
         raise MmError(ENOMEM, f"[{found:#x}, {found + length:#x}) ends above {mm.task_size:#x}, the end of user space")
     if found & 0xFFF:
         raise MmError(EINVAL, f"{found:#x} is not the start of a page: a fixed address is a multiple of 4096")
-    if found < mm.mmap_min_addr and not mm.privileged:
-        raise MmError(EPERM, f"{found:#x} is below {mm.mmap_min_addr:#x} (vm.mmap_min_addr)")
+    if found < mm.dac_mmap_min_addr and not mm.privileged:
+        raise MmError(EPERM, f"{found:#x} is below {mm.dac_mmap_min_addr:#x} (vm.mmap_min_addr)")
     return found
 
 

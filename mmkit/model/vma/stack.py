@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 def expand_stack(mm: MmStruct, vma: Vma, addr: int) -> None:
     """Let the area above ``addr`` grow down to it. Raises FatalSignal SIGSEGV if it may not."""
-    addr &= ~0xFFF
+    wanted, addr = addr, addr & ~0xFFF
     refused = _refusal(mm, vma, addr)
     if not refused:
         prepare_anon_vma(mm, vma)
         refused = _over_limit(mm, vma, addr)
     if refused:
-        raise FatalSignal("SIGSEGV", "SEGV_MAPERR", addr, refused)
+        raise FatalSignal("SIGSEGV", "SEGV_MAPERR", wanted, refused)
     grow, start = (vma.vm_start - addr) >> 12, vma.vm_start
     mm.account(vma.vm_flags, grow)
     if vma.vm_flags & f.VM_LOCKED:

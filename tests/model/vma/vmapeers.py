@@ -26,6 +26,8 @@ NUMBERS = {
 }  # fmt: skip
 LAYOUT = {"start_code": 26, "end_code": 27, "start_stack": 28, "start_data": 45, "end_data": 46, "start_brk": 47}
 """Fields of ``/proc/PID/stat``."""
+LSM_MMAP_MIN_ADDR = 65536
+"""What kernels for x86 are built with (CONFIG_LSM_MMAP_MIN_ADDR)."""
 SPECIAL = ("[vdso]", "[vvar]", "[vvar_vclock]")
 _HEAD = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (\S+) ([0-9a-f]+) ([0-9a-f]+):([0-9a-f]+) (\d+) *(.*)")
 _SHARED_INODE = re.compile(r"00:01 \d+ +")
@@ -194,7 +196,8 @@ class ModelPeer:
             self._take_over(areas)
             self._lay_out(kernel)
             self.mm.end_brk = kernel.call("brk", 0)
-            self.mm.mmap_min_addr = int(Path("/proc/sys/vm/mmap_min_addr").read_text())
+            self.mm.dac_mmap_min_addr = int(Path("/proc/sys/vm/mmap_min_addr").read_text())
+            self.mm.mmap_min_addr = max(self.mm.dac_mmap_min_addr, LSM_MMAP_MIN_ADDR)
             self.mm.max_map_count = int(Path("/proc/sys/vm/max_map_count").read_text())
 
     def _lay_out(self, kernel: KernelPeer) -> None:
