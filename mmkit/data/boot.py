@@ -78,7 +78,7 @@ class Recording:
     @property
     def processes(self) -> tuple[str, ...]:
         """Names of the processes whose address space was recorded."""
-        return tuple(file.split(".smaps")[0] for file in self.files if ".smaps" in file)
+        return tuple(file.split(".smaps")[0] for file in self.files if file.endswith((".smaps", ".smaps.txt")))
 
     def process(self, name: str) -> MmState:
         """Return the address space of a process. Raises ValueError, with the names there are, for another."""

@@ -11,7 +11,9 @@ from mmkit.errors import FormatError
 from mmkit.model.vmatext import NAME_COLUMN, format_line
 from mmkit.record import Record, field
 
-_LINE = re.compile(r"([0-9a-f]+)-([0-9a-f]+) ([r-][w-][x-][sp]) ([0-9a-f]+) ([0-9a-f]+):([0-9a-f]+) (\d+)( .*)?")
+_LINE = re.compile(
+    r"([0-9a-f]+)-([0-9a-f]+) ([r-][w-][x-][sp]) ([0-9a-f]+) ([0-9a-f]+):([0-9a-f]+) ([0-9]{1,20})( .*)?"
+)
 
 
 class Mapping(Record):
@@ -34,6 +36,8 @@ class Mapping(Record):
 
 def parse(text: str) -> tuple[Mapping, ...]:
     """Return the mappings in ``text``. Raises FormatError, with the line, for a text that is damaged."""
+    if not isinstance(text, str):
+        raise TypeError(f"the content of maps is text, not {type(text).__name__}")
     if text and not text.endswith("\n"):
         last = text.rsplit("\n", 1)[-1]
         raise FormatError("maps", text.count("\n") + 1, last, "a line that ends with a newline")

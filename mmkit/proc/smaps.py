@@ -12,6 +12,8 @@ from mmkit.proc.maps import Mapping
 from mmkit.proc.text import Lines, line
 from mmkit.record import Record, field
 
+ROLLUP = "[rollup]"
+"""The name of the one entry of ``smaps_rollup``: all areas added up, without flags."""
 _HEAD = line(r"([0-9a-f]+-[0-9a-f]+ .*)")
 _SIZE = line(r"(\w+): # kB")
 _NUMBER = line(r"(THPeligible|ProtectionKey): #")
@@ -60,6 +62,8 @@ def _parse_area(lines: Lines) -> SmapsArea:
     while match := lines.take_if(_NUMBER):
         numbers.append((match[1], int(match[2])))
         narrow |= match[0].startswith("THPeligible:    ") and match[0][16] != " "
+    if mapping.name == ROLLUP:
+        return SmapsArea(mapping, tuple(sizes), (), "")
     flags = lines.take(_FLAGS, "'Name:   N kB', or the last line of an area, 'VmFlags: rd mr ... '")
     return SmapsArea(mapping, tuple(sizes), tuple(numbers), flags[1].strip(), narrow)
 
@@ -75,5 +79,6 @@ def _format_area(area: SmapsArea) -> str:
     for name, value in area.numbers:
         width = 0 if area.narrow and name == "THPeligible" else 8
         rows.append(f"{name + ':':<16}{value:>{width}}")
-    letters = f"{area.letters} " if area.letters else ""
-    return "\n".join([*rows, f"VmFlags: {letters}", ""])
+    if area.mapping.name != ROLLUP:
+        rows.append(f"VmFlags: {area.letters + ' ' if area.letters else ''}")
+    return "\n".join([*rows, ""])

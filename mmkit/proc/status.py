@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mmkit.model.vmastate import MmCounters, MmLayout
 
 _ROW = line(r"(\w+):(.*)")
+_STATM = line("# # # # # # #")
 _SIZES = ("Vm", "Rss", "HugetlbPages")
 
 
@@ -69,12 +70,10 @@ class Statm(Record):
 
 def parse_statm(text: str) -> Statm:
     """Return the numbers. Raises FormatError for a text that is damaged."""
-    found = text.split()
-    if len(found) != len(Statm.record_fields) or not all(word.isdigit() for word in found):
-        raise FormatError("statm", 1, text.rstrip("\n"), "seven numbers")
-    statm = Statm(*map(int, found))
-    if format_statm(statm) != text:
-        raise FormatError("statm", 1, text.rstrip("\n"), repr(format_statm(statm)))
+    lines = Lines("statm", text)
+    match = lines.take(_STATM, "seven numbers")
+    statm = Statm(*map(int, match.groups()))
+    lines.prove(format_statm(statm))
     return statm
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sys
 from pathlib import Path
 
@@ -38,6 +39,54 @@ def test_this_very_process_comes_back_byte_for_byte(kind: str) -> None:
     module, _ = FORMATS[kind]
     text = Path("/proc/self", kind).read_text()
     assert module.format(module.parse(text)) == text
+
+
+def accepts(kind: str, text: str) -> bool:
+    """Whether ``text`` parses; if so, nothing may get lost, else the error names kind, line and reason."""
+    module, _ = FORMATS[kind]
+    error = None
+    try:
+        found = module.parse(text)
+    except FormatError as caught:
+        error = caught
+    if error is None:
+        assert module.format(found) == text
+        return True
+    lines = [*text.split("\n"), "(end of text)"]
+    assert error.what == kind
+    assert error.line in (lines[error.line_no - 1], "(end of text)")
+    assert error.expected != repr(error.line)
+    return False
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_no_damage_passes_unnoticed(kind: str) -> None:
+    rng, paths = random.Random(kind), FORMATS[kind][1]
+    refused = 0
+    for _ in range(300):
+        text = "".join(rng.choice(paths).read_text().splitlines(keepends=True)[:60])
+        for _ in range(rng.randint(1, 3)):
+            spot = rng.randrange(len(text))
+            piece = rng.choice([rng.choice("0123456789 \n,:>-(abcN\t\r\x00\x0b\x85\u2028²١é"), text[spot] * 2, ""])
+            text = text[:spot] + piece + text[spot + 1 :]
+        refused += not accepts(kind, text)
+    assert refused > 100
+    for text in ("\n", "hello\n", "9" * 10_000 + "\n", "1000-2000 r--p 00000000 00:00 " + "9" * 5000 + " \n"):
+        assert not accepts(kind, text)
+    module, _ = FORMATS[kind]
+    with pytest.raises(TypeError, match=f"{kind} is text, not bytes"):
+        module.parse(b"1000")
+
+
+@on_linux
+def test_the_rollup_is_the_sum_of_the_areas() -> None:
+    text = Path("/proc/self/smaps_rollup").read_text()
+    (whole,) = smaps.parse(text)
+    assert smaps.format((whole,)) == text
+    assert (whole.mapping.name, whole.letters) == ("[rollup]", "")
+    areas = smaps.parse(Path("/proc/self/smaps").read_text())
+    assert whole.mapping.start == areas[0].mapping.start
+    assert whole.kb("Locked") == sum(area.kb("Locked") for area in areas)
 
 
 @on_linux
@@ -99,7 +148,17 @@ def test_damage_to_the_others_is_named_too(module, text: str) -> None:
         module.parse(text)
 
 
-@pytest.mark.parametrize("text", ["1 2 3\n", "1 2 3 4 5 6 x\n", "1 2 3 4 5 6  7\n", "1 2 3 4 5 6 7"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1 2 3\n",
+        "1 2 3 4 5 6 x\n",
+        "1 2 3 4 5 6  7\n",
+        "1 2 3 4 5 6 7",
+        "1 2 3 4 5 6 ²\n",
+        "9" * 5000 + " 2 3 4 5 6 7\n",
+    ],
+)
 def test_damage_to_statm_is_named(text: str) -> None:
     with pytest.raises(FormatError, match="statm, line 1"):
         status.parse_statm(text)

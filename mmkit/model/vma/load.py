@@ -8,9 +8,11 @@ is written onto the stack but its size, other architectures than x86-64.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from errno import E2BIG
 from random import Random
 from typing import NamedTuple
 
+from mmkit.errors import MmError
 from mmkit.model import vmaflags as f
 from mmkit.model.vma.area import File, OpenFile, Vma
 from mmkit.model.vma.brk import map_anonymous
@@ -21,6 +23,8 @@ from mmkit.model.vma.placement import get_unmapped_area
 
 STACK_ROOM = 128 << 10
 """So much larger than what stands on it the stack is made."""
+MAX_ARG_STRLEN = 128 << 10
+"""Bytes that one argument may have, the zero that ends it included."""
 AUXILIARY = 23
 """Entries of the auxiliary vector of 6.18 on x86-64, the one that ends it included."""
 _PLATFORM = b"x86_64\0"
@@ -48,12 +52,20 @@ def execute(
 
     ``interpreter`` is the file that the program names as the loader of its libraries, ``path`` what execve() was given.
     Without a ``seed`` addresses are those of a process whose addresses are not randomised. Raises ValueError if
-    the two files do not go together, MmError if they cannot be mapped.
+    the two files do not go together or are of another word size, MmError if they cannot be mapped, or E2BIG if
+    arguments and environment are too long.
     """
     if bool(program.elf.interpreter) != (interpreter is not None):
         raise ValueError(f"the program wants the interpreter {program.elf.interpreter!r}, and got {interpreter!r}")
+    for each in filter(None, (program, interpreter)):
+        if each.elf.bits != 64 or mm.arch.word_bytes != 8:
+            raise ValueError(
+                f"only 64-bit programs in 64-bit address spaces are laid out: {each.file.name} has {each.elf.bits} "
+                f"bits, {mm.arch.name} {8 * mm.arch.word_bytes}"
+            )
     if mm.map_count:
         raise ValueError(f"a program needs an empty address space, and this one has {mm.map_count} areas")
+    _limit_strings(mm, [path or program.file.name], argv, env)
     random = Random(seed) if seed is not None else None
     mm.name = (path or program.file.name).rpartition("/")[2][:15]
     _choose_mmap_base(mm, random)
@@ -66,6 +78,17 @@ def execute(
     _map_special(mm)
     _make_tables(mm, strings, len(argv), len(env), random)
     return mm
+
+
+def _limit_strings(mm: MmStruct, path: Sequence[str], argv: Sequence[str], env: Sequence[str]) -> None:
+    """Refuse what is more than a quarter of the stack, between 128 KiB and 6 MiB (bprm_stack_limits())."""
+    lengths = [len(word.encode()) + 1 for word in (*path, *argv, *env)]
+    if max(lengths) > MAX_ARG_STRLEN:
+        raise MmError(E2BIG, f"a string of {max(lengths)} bytes: {MAX_ARG_STRLEN} are allowed")
+    limit = max(min(6 << 20, mm.stack_limit // 4), MAX_ARG_STRLEN)
+    size = sum(lengths) + mm.arch.word_bytes * (max(len(argv), 1) + len(env))
+    if size > limit:
+        raise MmError(E2BIG, f"arguments and environment take {size} bytes of the {limit} that they may")
 
 
 def _pages(random: Random | None, bits: int) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -49,3 +51,22 @@ def read_program(path: str) -> Program:
 def interpreter_of(program: Program) -> Program | None:
     """Return the program that loads its libraries."""
     return read_program(os.path.realpath(program.elf.interpreter)) if program.elf.interpreter else None
+
+
+def errno_of_exec(path: str, argv: list[str], stack: int) -> int:
+    """Return the error that execve() has for these arguments, 0 if it has none; the program itself does not run."""
+    pid = os.fork()
+    if not pid:
+        try:
+            resource.setrlimit(resource.RLIMIT_STACK, (stack, resource.getrlimit(resource.RLIMIT_STACK)[1]))
+            ctypes.CDLL(None).ptrace(0, 0, 0, 0)
+            os.execve(path, argv, dict(word.split("=") for word in ENV))
+        except OSError as error:
+            os._exit(error.errno or 255)
+        os._exit(255)
+    _, how = os.waitpid(pid, 0)
+    if os.WIFSTOPPED(how):
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        return 0
+    return os.waitstatus_to_exitcode(how)

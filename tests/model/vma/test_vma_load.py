@@ -7,13 +7,15 @@ import shutil
 import struct
 import subprocess
 import sys
+from errno import E2BIG
 from pathlib import Path
 
 import pytest
-from execpeer import ENV, STACK, interpreter_of, read_program, texts_after_exec
+from execpeer import ENV, STACK, errno_of_exec, interpreter_of, read_program, texts_after_exec
 from vmapeers import needs_linux, plain
 
 from mmkit.data import recording, recordings
+from mmkit.errors import MmError
 from mmkit.model.snapshot import Source
 from mmkit.model.vma import File, MmStruct
 from mmkit.model.vma.elf import ET_DYN, Elf, Segment, parse_elf
@@ -79,6 +81,33 @@ def test_programs_of_every_kind(kind: str, tmp_path: Path) -> None:
 
 
 @needs_linux
+@pytest.mark.parametrize("stack", [256 << 10, 1 << 20, 8 << 20, 64 << 20])
+def test_too_long_arguments_are_refused_from_the_same_byte_on(stack: int) -> None:
+    limit = max(min(6 << 20, stack // 4), 128 << 10)
+    path, word = PYTHON, "x" * 65535
+    words = [word] * ((limit - 4096) // 65544)
+    room = limit - len(path) - 1 - 8 - len(words) * 65544 - 8 * len(ENV) - sum(len(each) + 1 for each in ENV)
+    for more, fits in ((room - 1, True), (room, False)):
+        argv = [*words, "x" * more]
+        assert errno_of_exec(path, argv, stack) == (0 if fits else E2BIG)
+        mm, program = MmStruct(stack_limit=stack), read_program(path)
+        if fits:
+            execute(mm, program, interpreter_of(program), argv=argv, env=ENV, path=path).check()
+        else:
+            with pytest.raises(MmError, match="arguments and environment take"):
+                execute(mm, program, interpreter_of(program), argv=argv, env=ENV, path=path)
+            assert (mm.map_count, mm.name) == (0, "a.out")
+
+
+@needs_linux
+def test_one_argument_has_128_kib_at_most() -> None:
+    for length, found in ((131071, 0), (131072, E2BIG)):
+        assert errno_of_exec(PYTHON, ["x" * length], STACK) == found
+    with pytest.raises(MmError, match="a string of 131073 bytes: 131072 are allowed"):
+        execute(MmStruct(), small(), argv=["x" * 131072])
+
+
+@needs_linux
 def test_a_randomised_process_lies_where_some_seed_could_put_it() -> None:
     texts = [texts_after_exec(PYTHON, randomised=True)["maps"] for _ in range(3)]
     ours = [laid_out(PYTHON, seed=seed).maps() for seed in range(40)]
@@ -141,6 +170,14 @@ def test_a_program_needs_what_it_asks_for() -> None:
         execute(mm, small())
 
 
+def test_a_program_of_32_bits_is_refused() -> None:
+    narrow = small()._replace(elf=small().elf.__replace__(bits=32))
+    with pytest.raises(ValueError, match=r"only 64-bit programs .* /bin/small has 32 bits, X86_64 64"):
+        execute(MmStruct(), narrow)
+    with pytest.raises(ValueError, match="/bin/small has 64 bits, X86 32"):
+        execute(MmStruct("X86"), small())
+
+
 def header(**changes: object) -> bytes:
     """A small ELF file of 64 bits with one segment, with some of it changed."""
     values = {"magic": b"\x7fELF", "class": 2, "data": 1, "kind": 3, "count": 1, "file_bytes": 100, "mem_bytes": 200,
@@ -173,6 +210,8 @@ def test_a_damaged_elf_file_is_refused_in_words(data: bytes, words: str) -> None
 
 
 def test_recordings_are_of_known_processes() -> None:
-    assert {name for each in recordings() for name in recording(each).processes} == {
+    processes = [recording(each).processes for each in recordings()]
+    assert all(len(set(names)) == len(names) for names in processes)
+    assert {name for names in processes for name in names} == {
         "busybox_cat", "init", "python", "vmas",
     }  # fmt: skip
