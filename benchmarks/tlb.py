@@ -77,9 +77,7 @@ def race_steps() -> float:
         return [cpu.access(address, access=access) for address, access in accesses]
 
     assert TlbHierarchy("SKYLAKE").simulate(addresses, fetch=fetches).level.tolist() == steps()
-    timing = compare(
-        {"mmkit": lambda: TlbHierarchy("SKYLAKE").simulate(addresses, fetch=fetches), "steps": steps}, 3
-    )
+    timing = compare({"mmkit": lambda: TlbHierarchy("SKYLAKE").simulate(addresses, fetch=fetches), "steps": steps}, 3)
     return timing.ratio("steps", "mmkit")
 
 
