@@ -13,6 +13,7 @@ from mmkit.record import Record
 PT_LOAD, PT_INTERP, PT_GNU_STACK = 1, 3, 0x6474E551
 PF_X, PF_W, PF_R = 1, 2, 4
 ET_EXEC, ET_DYN = 2, 3
+EM_X86_64 = 62
 _HEADERS = {1: ("<HHIIIIIHHHHHH", "<IIIIIIII"), 2: ("<HHIQQQIHHHHHH", "<IIQQQQQQ")}
 _IDENT = 16
 
@@ -46,6 +47,8 @@ class Elf(Record):
     segments: tuple[Segment, ...]
     interpreter: str
     """Path of the program that loads its libraries; empty for a static one."""
+    machine: int = EM_X86_64
+    """For which processor it is: 62 is x86-64, 183 is arm64."""
 
     @property
     def loads(self) -> tuple[Segment, ...]:
@@ -59,8 +62,8 @@ class Elf(Record):
 
     @property
     def alignment(self) -> int:
-        """The largest alignment of its segments, in bytes."""
-        return max(segment.align for segment in self.loads)
+        """The largest alignment of its segments, in bytes; what is no power of two is passed over."""
+        return max((load.align for load in self.loads if load.align & (load.align - 1) == 0), default=0)
 
     @property
     def span(self) -> int:
@@ -76,13 +79,13 @@ def parse_elf(data: bytes) -> Elf:
         raise ValueError(f"only little-endian ELF files of 32 or 64 bits are read, not class and data {data[4:6]!r}")
     header, row = _HEADERS[data[4]]
     try:
-        kind, _, _, entry, phoff, _, _, _, size, count, *_ = struct.unpack_from(header, data, _IDENT)
+        kind, machine, _, entry, phoff, _, _, _, size, count, *_ = struct.unpack_from(header, data, _IDENT)
         rows = [struct.unpack_from(row, data, phoff + number * size) for number in range(count)]
-    except struct.error as error:
+    except (struct.error, OverflowError) as error:
         raise ValueError(f"the ELF file ends within its headers: {error}") from None
     segments = tuple(_segment(row, data[4]) for row in rows)
     _check(kind, segments)
-    return Elf(32 * data[4], kind, entry, phoff, segments, _interpreter(data, segments))
+    return Elf(32 * data[4], kind, entry, phoff, segments, _interpreter(data, segments), machine)
 
 
 def _segment(row: tuple[int, ...], size: int) -> Segment:
@@ -110,5 +113,5 @@ def _interpreter(data: bytes, segments: tuple[Segment, ...]) -> str:
             path = data[segment.offset : segment.offset + segment.file_bytes]
             if not path.endswith(b"\0"):
                 raise ValueError(f"the path of the interpreter does not end: {path!r}")
-            return path[:-1].decode()
+            return path.partition(b"\0")[0].decode(errors="surrogateescape")
     return ""

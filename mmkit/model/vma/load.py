@@ -8,17 +8,18 @@ is written onto the stack but its size, other architectures than x86-64.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from errno import E2BIG
+from errno import E2BIG, EFAULT, EINVAL
 from random import Random
 from typing import NamedTuple
 
-from mmkit.errors import MmError
+from mmkit.errors import FatalSignal, MmError
 from mmkit.model import vmaflags as f
 from mmkit.model.vma.area import File, OpenFile, Vma
 from mmkit.model.vma.brk import map_anonymous
-from mmkit.model.vma.elf import ET_DYN, PF_X, Elf, Segment
+from mmkit.model.vma.elf import EM_X86_64, ET_DYN, PF_X, Elf, Segment
 from mmkit.model.vma.merge import insert
 from mmkit.model.vma.mm import MmStruct
+from mmkit.model.vma.munmap import unmap_range
 from mmkit.model.vma.placement import get_unmapped_area
 
 STACK_ROOM = 128 << 10
@@ -58,11 +59,7 @@ def execute(
     if bool(program.elf.interpreter) != (interpreter is not None):
         raise ValueError(f"the program wants the interpreter {program.elf.interpreter!r}, and got {interpreter!r}")
     for each in filter(None, (program, interpreter)):
-        if each.elf.bits != 64 or mm.arch.word_bytes != 8:
-            raise ValueError(
-                f"only 64-bit programs in 64-bit address spaces are laid out: {each.file.name} has {each.elf.bits} "
-                f"bits, {mm.arch.name} {8 * mm.arch.word_bytes}"
-            )
+        _check_machine(mm, each)
     if mm.map_count:
         raise ValueError(f"a program needs an empty address space, and this one has {mm.map_count} areas")
     _limit_strings(mm, [path or program.file.name], argv, env)
@@ -78,6 +75,17 @@ def execute(
     _map_special(mm)
     _make_tables(mm, strings, len(argv), len(env), random)
     return mm
+
+
+def _check_machine(mm: MmStruct, program: Program) -> None:
+    name, elf = program.file.name, program.elf
+    if elf.bits != 64 or mm.arch.word_bytes != 8:
+        raise ValueError(
+            f"only 64-bit programs in 64-bit address spaces are laid out: {name} has {elf.bits} bits, "
+            f"{mm.arch.name} {8 * mm.arch.word_bytes}"
+        )
+    if elf.machine != EM_X86_64:
+        raise ValueError(f"only programs for x86-64 (machine {EM_X86_64}) are laid out: {name} is for {elf.machine}")
 
 
 def _limit_strings(mm: MmStruct, path: Sequence[str], argv: Sequence[str], env: Sequence[str]) -> None:
@@ -154,19 +162,34 @@ def _map_segments(mm: MmStruct, program: Program, bias: int, how: int) -> None:
     opened = OpenFile(program.file, "r")
     for segment in program.elf.loads:
         _map_segment(mm, segment, bias, opened, f.MAP_PRIVATE | how)
+        how = f.MAP_FIXED  # The room for all of them was found free with the first.
 
 
-def _map_segment(mm: MmStruct, segment: Segment, bias: int, opened: object, flags: int) -> None:
+def _map_segment(mm: MmStruct, segment: Segment, bias: int, opened: OpenFile, flags: int) -> None:
     start = bias + segment.addr
     zeros, end = start + segment.file_bytes, start + segment.mem_bytes
+    if end > mm.task_size:
+        raise MmError(
+            EINVAL, f"a segment of [{start:#x}, {end:#x}) ends above {mm.task_size:#x}, where user space ends"
+        )
     if segment.file_bytes:
         page = start & ~0xFFF
-        mm.mmap(page, zeros - page, segment.prot, flags, opened, (segment.offset - segment.addr % 4096))  # type: ignore[arg-type]
+        mm.mmap(page, zeros - page, segment.prot, flags, opened, segment.offset - segment.addr % 4096)
         if end > zeros and zeros & 0xFFF and segment.prot & f.PROT_WRITE:
-            mm.touch(zeros, write=True)
-    if end > zeros and mm.round_up(end) > mm.round_up(zeros):
+            _pad_zero(mm, zeros)
+    low, high = mm.round_up(zeros), mm.round_up(end)
+    if high > low and end > zeros:
         execute_too = f.VM_EXEC if segment.flags & PF_X else 0
-        map_anonymous(mm, mm.round_up(zeros), mm.round_up(end), execute_too, mm.index.before(mm.round_up(zeros)))
+        unmap_range(mm, low, high)
+        map_anonymous(mm, low, high, execute_too, mm.index.before(low))
+
+
+def _pad_zero(mm: MmStruct, zeros: int) -> None:
+    """Write the zeros that follow the file's bytes on their last page (padzero())."""
+    try:
+        mm.touch(zeros, write=True)
+    except FatalSignal as error:
+        raise MmError(EFAULT, f"the zeros behind a segment cannot be written: {error}") from None
 
 
 def _set_layout(mm: MmStruct, elf: Elf, bias: int) -> None:

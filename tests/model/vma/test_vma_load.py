@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import struct
 import subprocess
 import sys
-from errno import E2BIG
+from errno import E2BIG, EFAULT, EINVAL
 from pathlib import Path
 
 import pytest
@@ -176,6 +177,57 @@ def test_a_program_of_32_bits_is_refused() -> None:
         execute(MmStruct(), narrow)
     with pytest.raises(ValueError, match="/bin/small has 64 bits, X86 32"):
         execute(MmStruct("X86"), small())
+
+
+def test_a_program_for_another_machine_is_refused() -> None:
+    foreign = small()._replace(elf=small().elf.__replace__(machine=183))
+    with pytest.raises(ValueError, match=r"only programs for x86-64 \(machine 62\) .* /bin/small is for 183"):
+        execute(MmStruct(), foreign)
+
+
+DAMAGE = {
+    "bytes that the file does not have": ((("offset", 1 << 30),), EFAULT),
+    "zeros beyond user space": ((("mem_bytes", 1 << 47),), EINVAL),
+    "zeros over the segments above": ((("mem_bytes", 1 << 20),), 0),
+    "an alignment that is no power of two": ((("align", 3 << 20),), 0),
+}
+
+
+@needs_linux
+@needs_gcc
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_program_is_taken_or_refused_as_by_the_kernel(damage: str, tmp_path: Path) -> None:
+    changes, errno = DAMAGE[damage]
+    source, path = tmp_path / "x.c", str(tmp_path / "x")
+    source.write_text("int zeros[5000]; int data = 3; int main(void) { return 0; }\n")
+    subprocess.run(["gcc", str(source), "-o", path], check=True, capture_output=True)
+    change_segment(path, 0 if errno == 0 else -1, dict(changes))
+    if not errno:
+        assert plain(laid_out(path).maps()) == plain(texts_after_exec(path)["maps"])
+        return
+    # It is too late for an error by then: the old program is gone, and the process is killed.
+    assert execute_and_wait(path) == -signal.SIGSEGV
+    with pytest.raises(MmError) as caught:
+        laid_out(path)
+    assert caught.value.errno == errno
+
+
+def change_segment(path: str, which: int, changes: dict[str, int]) -> None:
+    """Change fields of a segment that is loaded, in the file."""
+    names = ("kind", "flags", "offset", "addr", "_", "file_bytes", "mem_bytes", "align")
+    data = bytearray(Path(path).read_bytes())
+    (phoff,), (count,) = struct.unpack_from("<Q", data, 32), struct.unpack_from("<H", data, 56)
+    rows = [phoff + 56 * number for number in range(count)]
+    at = [row for row in rows if struct.unpack_from("<I", data, row)[0] == 1][which]
+    fields = dict(zip(names, struct.unpack_from("<IIQQQQQQ", data, at), strict=True))
+    if "offset" in changes:
+        changes = {"offset": fields["offset"] + changes["offset"]}
+    struct.pack_into("<IIQQQQQQ", data, at, *(fields | changes).values())
+    Path(path).write_bytes(data)
+
+
+def execute_and_wait(path: str) -> int:
+    return subprocess.run([path], check=False, capture_output=True).returncode
 
 
 def header(**changes: object) -> bytes:
