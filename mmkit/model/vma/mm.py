@@ -298,14 +298,14 @@ class MmStruct:
             raise MmError(ENOMEM, f"{size:#x} locked bytes more are over RLIMIT_MEMLOCK, {self.memlock_limit:#x}")
 
     def punch(self, file: OpenFile, first: int, last: int) -> None:
-        """Take the pages [first, last) of a file away, wherever they are mapped."""
+        """Take the pages [first, last) of a file away, wherever they are mapped; copies that were written to stay."""
         file.file.punch(first, last)
         for vma in self.index:
             if vma.vm_file is not None and vma.vm_file.file is file.file:
                 low = vma.vm_start + (max(first - vma.vm_pgoff, 0) << 12)
                 high = min(vma.vm_end, vma.vm_start + (max(last - vma.vm_pgoff, 0) << 12))
                 if low < high:
-                    self.resident.zap(low, high)
+                    self.resident.zap(low, high, own=False)
 
     def tell(self, event: type[Event], *fields: object) -> None:
         """Tell the trace, if there is one."""

@@ -50,11 +50,11 @@ class ResidentPages:
         else:
             yield from ((page, kind) for page, kind in self._kinds.items() if first <= page < last)
 
-    def zap(self, start: int, end: int) -> int:
-        """Drop the pages of [start, end); returns how many there were."""
+    def zap(self, start: int, end: int, own: bool = True) -> int:
+        """Drop the pages of [start, end), the process's own too unless told not to; returns how many went."""
         if not self._kinds:
             return 0
-        gone = list(self.within(start, end))
+        gone = [(page, kind) for page, kind in self.within(start, end) if own or kind != ANON]
         for page, kind in gone:
             del self._kinds[page]
             self._counts[kind] -= 1
