@@ -26,10 +26,10 @@ class Refused(Exception):
 
 
 class Object:
-    """What may be behind pages: an opened file, or shared memory."""
+    """What may be behind pages: an opened file, or shared memory; ``inode`` is what several openings have in common."""
 
-    def __init__(self, size: int, readable: bool = True, writable: bool = True) -> None:
-        self.size, self.readable, self.writable = size, readable, writable
+    def __init__(self, size: int, mode: str = "rw", inode: object = None) -> None:
+        self.size, self.readable, self.writable, self.inode = size, "r" in mode, "w" in mode, inode or self
 
 
 class Page(NamedTuple):
@@ -208,7 +208,7 @@ class NaiveMm:
         if not page.shared or not page.object.writable:
             raise Refused(EACCES)
         for number, other in self.pages.items():
-            if other.object is page.object and other.at == page.at:
+            if other.object and other.object.inode is page.object.inode and other.at == page.at:
                 self.forget(number, own=False)
 
     def _populate(self, first: int, last: int, write: bool) -> None:

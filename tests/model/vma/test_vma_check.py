@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from errno import EINVAL, ENOMEM
+from pathlib import Path
 
 import pytest
+from differential import Pair
+from vmapeers import WINDOW, needs_linux
 
 from mmkit.errors import InvariantError, MmError
 from mmkit.model import vmaflags as f
@@ -156,6 +159,21 @@ def test_a_limit_on_address_space_data_and_locked_memory() -> None:
     with pytest.raises(MmError) as caught:
         mm.mlock(BASE, 3 * PAGE)
     assert caught.value.errno == ENOMEM
+
+
+@needs_linux
+def test_what_was_written_stays_when_its_file_is_punched(tmp_path: Path) -> None:
+    pair = Pair(tmp_path)
+    private, shared = WINDOW, WINDOW + 16 * PAGE
+    for call in (
+        ("mmap", private, 8 * PAGE, 3, f.MAP_PRIVATE | f.MAP_FIXED, 0, 0), ("touch", private, True),
+        ("touch", private + PAGE, False), ("mmap", shared, 8 * PAGE, 3, f.MAP_SHARED | f.MAP_FIXED, 1, 0),
+        ("touch", shared, True), ("madvise", shared, 4 * PAGE, f.MADV_REMOVE),
+    ):  # fmt: skip
+        assert pair.do("kernel", call) == pair.do("model", call)
+        pair.compare(thorough=True)
+    assert [(area.rss, area.anon) for area in pair.model.areas() if area.start == private] == [(5, 1)]
+    pair.kernel.close()
 
 
 def test_65_530_areas_and_no_more() -> None:

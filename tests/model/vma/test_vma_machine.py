@@ -37,9 +37,10 @@ class AddressSpaces(RuleBasedStateMachine):
         mm = MmStruct(mmap_base=(FIRST + BASE) * PAGE)
         mm.start_brk = mm.end_brk = (FIRST + HEAP) * PAGE
         self.use(mm)
-        opened = [("/twenty", 20, "rw"), ("/twenty", 20, "r"), ("/five", 5, "rw"), ("/five", 5, "w")]
-        self.files = [File(name, size * PAGE).open(mode) for name, size, mode in opened]
-        self.objects = [Object(size, "r" in mode, "w" in mode) for _, size, mode in opened]
+        twenty, five = File("/twenty", 20 * PAGE), File("/five", 5 * PAGE)
+        opened = [(twenty, "rw"), (twenty, "r"), (five, "rw"), (five, "w")]
+        self.files = [file.open(mode) for file, mode in opened]
+        self.objects = [Object(file.pages, mode, inode=file) for file, mode in opened]
 
     def use(self, mm: MmStruct) -> None:
         """Go on with an address space; there is a small guard gap, and nothing below the window."""
@@ -274,12 +275,12 @@ def random_call(machine: AddressSpaces, rng: Random, mappings: int = 4) -> None:
         lambda: machine.munmap(page, rng.randint(1, 6)): 4,
         lambda: machine.mprotect(page, length, prot): 2,
         lambda: machine.mlock(page, length, rng.choice(("mlock", "on fault", "munlock", "munlock"))): 1,
-        lambda: machine.madvise(page, length, rng.choice(ADVICE)): 2,
+        lambda: machine.madvise(page, length, rng.choice((*ADVICE, f.MADV_REMOVE, f.MADV_REMOVE))): 3,
         lambda: machine.mremap(
             page, rng.randrange(6), rng.choice((None, length)), rng.randrange(PAGES), rng.choice(moves)
         ): 3,
         lambda: machine.touch(page, rng.random() < 0.6): 4,
-        lambda: machine.brk(rng.randint(-2, 12)): 0.5,
+        lambda: machine.brk(rng.randint(-2, 12)): 2,
         lambda: machine.fork(rng.random() < 0.3): 0.2,
         lambda: machine.go_back_to_a_state(): 0.2,
     }
@@ -294,7 +295,7 @@ CHECKS = (
 TestAddressSpaces.settings = settings(max_examples=60, stateful_step_count=40)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(6))
 def test_thousands_of_calls_that_mostly_hit_something(seed: int) -> None:
     machine, rng = AddressSpaces(), Random(seed)
     for _ in range(1000):
