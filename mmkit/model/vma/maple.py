@@ -8,13 +8,15 @@ them; one that has grown call by call is less full), RCU, dense nodes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from mmkit.errors import InvariantError
 from mmkit.model.vmastate import TreeNode, Visit, VmaState
 
 LEAF_SLOTS, INNER_SLOTS = 16, 10
+LEAF_LEAST, INNER_LEAST = 6, 4
+"""So many slots a node has at least, unless it is the root (mt_min_slots[])."""
 NODE_BYTES = 256
 ULONG_MAX = (1 << 64) - 1
 
@@ -111,32 +113,41 @@ def _next(
 
 def check(nodes: Sequence[TreeNode], vmas: Sequence[VmaState]) -> None:
     """Raise InvariantError for the first rule of maple trees that does not hold, by its name."""
-    depths: set[int] = set()
-    _check_node(nodes, vmas, 0, 0, depths)
+    depths = set(_depths(nodes, 0, 0))
     if len(depths) > 1:
         raise InvariantError(f"leaves at one depth: they are at {sorted(depths)}")
+    _check_node(nodes, vmas, 0)
     held = [slot for node in nodes for slot in node.slots if slot is not None]
     if held != list(range(len(vmas))):
         raise InvariantError("each area once, in order: the leaves hold others")
 
 
-def _check_node(nodes: Sequence[TreeNode], vmas: Sequence[VmaState], at: int, depth: int, depths: set[int]) -> None:
+def _depths(nodes: Sequence[TreeNode], at: int, depth: int) -> Iterator[int]:
+    """Yield how deep each leaf is below the root."""
+    if not nodes[at].children:
+        yield depth
+    for child in nodes[at].children:
+        yield from _depths(nodes, child, depth + 1)
+
+
+def _check_node(nodes: Sequence[TreeNode], vmas: Sequence[VmaState], at: int) -> None:
     node = nodes[at]
-    room, used = (INNER_SLOTS, len(node.children)) if node.children else (LEAF_SLOTS, len(node.slots))
-    if used > room:
-        raise InvariantError(f"at most {room} slots: a node has {used}")
-    if at and used < room // 2:
-        raise InvariantError(f"at least half full: a node has {used} of {room} slots")
+    least, most, used = INNER_LEAST, INNER_SLOTS, len(node.children)
+    if not used:
+        least, most, used = LEAF_LEAST, LEAF_SLOTS, len(node.slots)
+    if used > most:
+        raise InvariantError(f"at most {most} slots: a node has {used}")
+    if at and used < least:
+        raise InvariantError(f"at least {least} slots: a node has {used}")
     if len(node.pivots) != used - 1 or sorted({*node.pivots, node.low, node.high}) != _bounds(node):
         raise InvariantError("pivots rise: those of a node do not")
     if not node.children:
-        depths.add(depth)
         _check_leaf(node, vmas)
     low = node.low
     for child, high in zip(node.children, (*node.pivots, node.high), strict=False):
         if (nodes[child].low, nodes[child].high) != (low, high):
             raise InvariantError("a node covers what its slot says: one does not")
-        _check_node(nodes, vmas, child, depth + 1, depths)
+        _check_node(nodes, vmas, child)
         low = high + 1
 
 

@@ -97,9 +97,25 @@ RED_BLACK = {
     "no red child of a red node": red_below_red,
     "equal black height": one_black_more,
 }
+
+
+def one_leaf_deeper(nodes):
+    last = len(nodes) - 1
+    return [*damaged(nodes, last, children=(last + 1,), pivots=(), slots=(), vmas=()), nodes[last]]
+
+
+def an_area_forgotten(nodes):
+    slots = nodes[1].slots
+    at = next(number for number, slot in enumerate(slots) if slot is not None)
+    return damaged(nodes, 1, slots=(*slots[:at], None, *slots[at + 1 :]))
+
+
 MAPLE = {
+    "each area once, in order": an_area_forgotten,
     "at most 16 slots": lambda nodes: damaged(nodes, len(nodes) - 1, slots=nodes[-1].slots + (None,) * 16),
-    "at least half full": lambda nodes: damaged(nodes, len(nodes) - 1, slots=nodes[-1].slots[:5]),
+    "at most 10 slots": lambda nodes: damaged(nodes, 0, children=nodes[0].children + (1,) * 10),
+    "leaves at one depth": one_leaf_deeper,
+    "at least 6 slots": lambda nodes: damaged(nodes, len(nodes) - 1, slots=nodes[-1].slots[:5]),
     "pivots rise": lambda nodes: damaged(nodes, len(nodes) - 1, pivots=nodes[-1].pivots[::-1]),
     "a node covers what its slot says": lambda nodes: pivot_moved(nodes, 0, 1),
     "a slot is its area's range": lambda nodes: pivot_moved(nodes, 1, -1),
