@@ -2,7 +2,9 @@
 
 python benchmarks/vma.py
 
-What is compared with: ``bisect`` on one plain list of end addresses, which is what anyone would write first.
+What is compared with: ``bisect`` on one plain list of end addresses, which is what anyone would write first, in a
+function that looks up the area too. Addresses are drawn in two ways: *scattered*, each anywhere, half of them in a gap;
+and *local*, as those of a program: four of five lie in the area of the one before, the fifth lies anywhere.
 """
 
 from __future__ import annotations
@@ -38,11 +40,31 @@ def side_by_side(count: int) -> MmStruct:
     return mm
 
 
-def finding(count: int) -> tuple[Callable[[], object], Callable[[], object]]:
-    """A bare bisect and find_vma(), each for the same addresses, half of them in a gap."""
-    mm, rng = spread_out(count), random.Random(1)
+def below_a_stack(count: int) -> MmStruct:
+    """The same below a stack, with a wide gap between, and with one hole in the middle."""
+    mm = MmStruct(max_map_count=2 * MOST)
+    mm.mmap(mm.task_size - 64 * PAGE, 64 * PAGE, PROT_READ | PROT_WRITE, ANON | MAP_FIXED)
+    for number in range(count):
+        mm.mmap(0, PAGE, PROT_READ | PROT_WRITE * (number % 2), ANON)
+    mm.munmap(mm.mmap_base - count // 4 * 2 * PAGE, PAGE)
+    return mm
+
+
+def addresses(kind: str, count: int, rng: random.Random) -> list[int]:
+    """Addresses to look for, among areas that are spread out."""
+    drawn = [BASE + rng.randrange(2 * count) * PAGE for _ in range(SEARCHES)]
+    if kind == "local":
+        for number in range(1, SEARCHES):
+            if rng.random() < 0.8:
+                drawn[number] = drawn[number - 1] & ~(2 * PAGE - 1) | rng.randrange(PAGE)
+    return drawn
+
+
+def finding(kind: str, count: int) -> dict[str, Callable[[], object]]:
+    """A bare bisect and find_vma(), each for the same addresses, and the bisect without a function around it."""
+    mm = spread_out(count)
     ends, vmas = [vma.vm_end for vma in mm.vmas], list(mm.vmas)
-    wanted = [BASE + rng.randrange(2 * count) * PAGE for _ in range(SEARCHES)]
+    wanted = addresses(kind, count, random.Random(1))
 
     def bare(addr: int) -> Vma | None:
         at = bisect_right(ends, addr)
@@ -58,7 +80,12 @@ def finding(count: int) -> tuple[Callable[[], object], Callable[[], object]]:
         for addr in wanted:
             mm.find_vma(addr)
 
-    return all_bare, ours
+    def in_line() -> None:
+        for addr in wanted:
+            at = bisect_right(ends, addr)
+            _ = vmas[at] if at < len(vmas) else None
+
+    return {"bare": all_bare, "ours": ours, "in line": in_line}
 
 
 def changing() -> tuple[Callable[[], object], Callable[[], object]]:
@@ -100,14 +127,20 @@ def main() -> bool:
     """Print what holds."""
     holds = []
     for count in (10, 1_000, MOST):
-        bare, ours = finding(count)
-        timing = compare({"bare": bare, "ours": ours}, rounds=9)
-        holds.append(report(f"find_vma among {count:,} areas / a bare bisect", timing.ratio("ours", "bare"), 1.4))
+        for kind in ("scattered", "local"):
+            timing = compare(finding(kind, count), rounds=11)
+            claim = f"find_vma among {count:,} areas, {kind} / a bare bisect"
+            holds.append(report(claim, timing.ratio("ours", "bare"), 1.4))
+            print(f"     / one that is not even in a function: {timing.ratio('ours', 'in line'):.2f}")
     plain, ours = changing()
     timing = compare({"plain": plain, "ours": ours}, rounds=7)
     claim = f"insert and remove among {MOST:,}: a plain sorted list / the index"
     holds.append(report(claim, timing.ratio("plain", "ours"), 5, at_most=False))
-    for name, make in (("gaps everywhere", spread_out), ("no gap below the base but the last", side_by_side)):
+    layouts = {
+        "gaps everywhere": spread_out, "no gap below the base but the last": side_by_side,
+        "one hole in the middle, a stack above": below_a_stack,
+    }  # fmt: skip
+    for name, make in layouts.items():
         timing = compare({"few": mapping(make(100)), "many": mapping(make(MOST))}, rounds=7)
         claim = f"mmap and munmap among {MOST:,} / among 100 areas, {name}"
         holds.append(report(claim, timing.ratio("many", "few"), 5))
