@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mmkit.errors import InvariantError
 from mmkit.model import vmaflags as f
+from mmkit.model.vma.resident import ANON, FILE, SHMEM, ZERO
 
 if TYPE_CHECKING:
     from mmkit.model.vma.mm import MmStruct
@@ -69,9 +70,14 @@ def _check_counters(mm: MmStruct) -> None:
 
 
 def _check_resident(mm: MmStruct) -> None:
-    for page, kind in mm.resident.items():
+    pages = mm.resident.items()
+    for kind in (ZERO, FILE, SHMEM, ANON):
+        there = sum(each == kind for _, each in pages)
+        if mm.resident.count(kind) != there:
+            raise _broken("resident pages are counted", f"{there} of kind {kind}, {mm.resident.count(kind)} counted")
+    for page, kind in pages:
         vma = mm.index.find(page << 12)
         if vma is None or vma.vm_start > page << 12:
             raise _broken("resident pages are mapped", f"page {page << 12:#x} is resident, and in no area")
-        if kind == "a" and vma.anon_vma is None and not vma.name:
+        if kind == ANON and vma.anon_vma is None and not vma.name:
             raise _broken("own pages have an anon_vma", f"page {page << 12:#x} is the process's own; {vma} has none")
