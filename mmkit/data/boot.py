@@ -17,6 +17,7 @@ from mmkit.model.snapshot import BuddyInfo, BuddySnapshot, FrameMap, MemorySnaps
 if TYPE_CHECKING:
     from mmkit.data.events import Row
     from mmkit.model.vmastate import MmState
+    from mmkit.proc.rawtables import RawTables
     from mmkit.proc.slabtable import SlabRow
 
 
@@ -90,6 +91,17 @@ class Recording:
         texts = {kind: self.text(f"{name}.{kind}{more}") for kind in ("smaps", "status")}
         source = Source("recording", self.kernel, f"{name} in {self.name}")
         return address_space("", smaps_text=texts["smaps"], status_text=texts["status"], source=source)
+
+    @cached_property
+    def page_tables(self) -> RawTables:
+        """The page tables of the process "vmas", raw, as they stood in memory.
+
+        Raises ValueError for a recording without them.
+        """
+        from mmkit.proc import rawtables
+
+        listing, meta = self.text("pt.user.tsv.gz"), self.text("pt.meta.txt")
+        return rawtables.parse(listing, meta, self._source("page tables"))
 
     def text(self, file: str) -> str:
         """Return the content of a text file; arguments and errors as of ``data``."""

@@ -71,6 +71,48 @@ class Walk(Record):
         return self.steps[-1].kind
 
 
+class AddressParts(Record):
+    """A virtual address taken apart as an architecture does it."""
+
+    arch: str
+    title: str
+    word_bits: int
+    """Bits of a pointer: 64, or 32."""
+    virt_bits: int
+    """Bits that are translated."""
+    entry_bytes: int
+    virt_addr: int
+    fields: tuple[AddressField, ...]
+    """From the highest: an index for each level, then the offset in the page; together they are all bits below
+    ``virt_bits``."""
+    canonical: bool
+    """Whether the bits above are all like the highest of those below; there are none on 32-bit machines."""
+
+    @property
+    def above(self) -> int:
+        """The bits above those that are translated."""
+        return self.virt_addr >> self.virt_bits
+
+
+class WalkState(Record):
+    """A walk as far as it has come, with the raw words that stand around each entry that it reads."""
+
+    parts: AddressParts
+    root_addr: int
+    """Physical address of the root table, as CR3 holds it."""
+    walk: Walk
+    rows: tuple[tuple[tuple[int, int], ...], ...]
+    """For each step index and raw value of some entries of its table, ascending; empty if no memory is there."""
+    shown: int
+    """How many steps have been taken; one more than there are when the page has been reached, too."""
+    source: Source = MODEL
+
+    @property
+    def at_end(self) -> bool:
+        """Whether everything has been shown."""
+        return self.shown > len(self.walk.steps)
+
+
 class TableState(Record):
     """One table: where it is, which addresses it is for, and its entries that are not zero."""
 
@@ -82,6 +124,9 @@ class TableState(Record):
     """Index and raw value of each entry that is not zero."""
     children: tuple[tuple[int, int], ...]
     """Index in this table, and number in ``PageTableState.tables``, of each table below."""
+    pages: tuple[tuple[int, int, str], ...] = ()
+    """Index, physical address and rights of each page that is mapped here: letters of "RWXU", and of "AD" if the
+    processor has marked it accessed, dirty."""
 
 
 class PageTableState(Record):
@@ -93,6 +138,36 @@ class PageTableState(Record):
     mapped_bytes: int
     source: Source = MODEL
 
+    @property
+    def pages(self) -> int:
+        """How many pages are mapped, of any size."""
+        return sum(len(table.pages) for table in self.tables)
+
     def tables_at(self, depth: int) -> int:
         """Return how many tables there are at a level, 0 the root's."""
         return sum(table.depth == depth for table in self.tables)
+
+
+class SpaceState(Record):
+    """One process as far as the MMU knows it: its tables."""
+
+    name: str
+    tables: PageTableState
+
+
+class SpacesState(Record):
+    """Some processes, the one whose root CR3 holds, and what was accessed last."""
+
+    arch: str
+    spaces: tuple[SpaceState, ...]
+    loaded: int
+    """Which of them is running: CR3 is its root."""
+    access: Walk | None = None
+    """The walk of the last access."""
+    outcome: str = ""
+    """What came of it, in words."""
+
+    @property
+    def running(self) -> SpaceState:
+        """The one that is running."""
+        return self.spaces[self.loaded]

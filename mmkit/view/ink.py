@@ -161,10 +161,22 @@ BLACK_NODE = Ink("black node", "b", "#d9d9d9", "#d9d9d9", edge="#000000")
 ON_PATH = Ink("looked at", "", "#ffe58a", "#ffe58a", edge="#b58900")
 FOUND = Ink("found", "", "#009e73", "#009e73", "", PAPER, edge="#00513b")
 
+LEVEL_INKS: dict[str, tuple[Ink, Ink]] = {
+    "pgd": (Ink("pgd", "0", "#d9e8f5", "#d9e8f5", edge="#004c78"), Ink("pgd", "1", "#0b5a91", "#0b5a91", "", PAPER)),
+    "p4d": (Ink("p4d", "0", "#f7dfe8", "#f7dfe8", edge="#8a2f64"), Ink("p4d", "1", "#8a2f64", "#8a2f64", "", PAPER)),
+    "pud": (Ink("pud", "0", "#d5efe4", "#d5efe4", edge="#00513b"), Ink("pud", "1", "#00664a", "#00664a", "", PAPER)),
+    "pmd": (Ink("pmd", "0", "#fbe3d0", "#fbe3d0", edge="#8a3d00"), Ink("pmd", "1", "#a34700", "#a34700", "", PAPER)),
+    "pte": (Ink("pte", "0", "#e4def5", "#e4def5", edge="#332288"), Ink("pte", "1", "#4a37a8", "#4a37a8", "", PAPER)),
+    "offset": (Ink("offset", "0", "#ececec", "#ececec", edge="#3a3a3a"),
+               Ink("offset", "1", "#4d4d4d", "#4d4d4d", "", PAPER)),
+}  # fmt: skip
+"""Bits of an address, clear and set, by what they are the index of."""
+
 INKS: tuple[Ink, ...] = (
     *USE_INKS.values(), *FREE_INKS.values(), *OBJECT_INKS.values(), *ZONE_INKS.values(),
     NO_OBJECT, RED_ZONE, USERS, NOTES, PADDING, LARGE_FREE, CMA, UNTOLD, SET_BIT, CLEAR_BIT, FIELD, WATER, KEPT,
     USED, VACANT, WASTED, LARGEST, WHY, *PIECES, REFUSED, MIXED, TAKEN_OFF, ROOM, MOVED, STUCK,
     *VMA_INKS.values(), WRITTEN, FILE_PAGE, ZERO_PAGE, RED_NODE, BLACK_NODE, ON_PATH, FOUND, RULE, GHOST, TAG, MARK,
+    *(one for pair in LEVEL_INKS.values() for one in pair),
 )  # fmt: skip
 """All of them: what the palette of the PNG files is made for."""

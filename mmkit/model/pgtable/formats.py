@@ -1,7 +1,7 @@
 """What the bits of an entry mean, for each architecture.
 
 Models: Intel SDM volume 3A, 4.3 to 4.5 (32-bit, PAE, 4- and 5-level paging), Arm DDI 0487 D8.3 (VMSAv8-64, 4 KiB
-granule, stage 1), RISC-V privileged architecture 4.3 to 4.5 (Sv39, Sv48). Leaves out: memory types, protection keys,
+granule, stage 1), RISC-V privileged architecture 4.3 to 4.5 (Sv39, Sv48); and the toy's, which is ours. Leaves out: memory types, protection keys,
 shadow stacks, Arm's hierarchical permissions but UXNTable, contiguous and NAPOT pages.
 
 Predicates use plain operators, so that numbers and numpy arrays of numbers go through alike.
@@ -297,10 +297,39 @@ class RiscvFormat(EntryFormat):
         return raw | 0x10 * bool(flags & PteFlags.USER) | 0x20 * bool(flags & PteFlags.GLOBAL)
 
 
+class ToyFormat(X86Format):
+    """Entries of 2 bytes of the toy: bits 0 to 6 as x86's, bits 8 to 15 are the frame number."""
+
+    names: ClassVar[dict[int, str]] = {bit: name for bit, name in X86_BITS.items() if bit < 7}
+
+    def __init__(self, arch: Arch) -> None:
+        super().__init__(arch, nxe=False, pse=False)
+
+    def reserved(self, raw: Any, depth: int) -> Any:
+        """Say whether bit 7 is set, which must not be."""
+        return raw & _PS != 0
+
+    def address(self, raw: Any, depth: int) -> Any:
+        """Return the physical address of the next table, or of the page."""
+        return (raw >> 8 & 0xFF) << 12
+
+    def is_global(self, raw: Any, depth: int) -> Any:
+        """Say that there are no global pages."""
+        return raw != raw
+
+    def table(self, addr: int, depth: int) -> int:
+        """Return an entry that leads to a table."""
+        return addr >> 4 | _P | _RW | _US
+
+    def page(self, addr: int, flags: PteFlags, depth: int) -> int:
+        """Return an entry that leads to a page."""
+        return addr >> 4 | _P | _RW * bool(flags & PteFlags.WRITE) | _US * bool(flags & PteFlags.USER)
+
+
 def format_of(arch: Arch, **settings: Any) -> X86Format | ArmFormat | RiscvFormat:
     """Return the format of an architecture's entries; ``settings`` are those of X86Format."""
     if arch.name.startswith("ARM"):
         return ArmFormat(arch)
     if arch.name.startswith("SV"):
         return RiscvFormat(arch)
-    return X86Format(arch, **settings)
+    return ToyFormat(arch) if arch.name == "TOY" else X86Format(arch, **settings)

@@ -13,7 +13,7 @@ from mmkit.model.memory import PhysicalMemory
 from mmkit.model.page import Page
 from mmkit.model.pgstate import PageTableState, PteFlags, TableState, Walk
 from mmkit.model.pgtable.formats import format_of
-from mmkit.model.pgtable.walk import walk
+from mmkit.model.pgtable.walk import Format, walk
 from mmkit.model.pgtable.words import TableWords
 from mmkit.model.snapshot import MODEL, Source
 
@@ -153,7 +153,7 @@ class PageTable:
 
     def snapshot(self, source: Source = MODEL) -> PageTableState:
         """Return the frozen state."""
-        return snapshot(self, source)
+        return snapshot(self.words, self.cr3, self.format, source)
 
     def check(self) -> None:
         """Raise InvariantError, with the name of the rule, if something is not as it has to be."""
@@ -180,23 +180,38 @@ def is_canonical(arch: Arch, virt_addr: int) -> bool:
     return top in (0, (1 << 8 * arch.word_bytes - arch.virt_bits + 1) - 1)
 
 
-def snapshot(table: PageTable, source: Source) -> PageTableState:
-    """Return the frozen state of all tables that are reached from the root, level by level."""
-    arch, fmt, found, mapped = table.arch, table.format, [], 0
-    queue = [(0, table.cr3, 0)]
+def snapshot(words: TableWords, root_addr: int, fmt: Format, source: Source = MODEL) -> PageTableState:
+    """Return the frozen state of all tables that are reached from the root, level by level.
+
+    Raises InvariantError for a table that is not in memory, and for tables that lead to each other without end.
+    """
+    arch, found, mapped = fmt.arch, [], 0
+    queue = [(0, root_addr, 0)]
     for number, (depth, addr, virt_addr) in enumerate(queue):
-        words = table.words.words(addr >> arch.page_shift)
-        if words is None or number > 1 << 20:
+        page = words.words(addr >> arch.page_shift)
+        if page is None or number > 1 << 20:
             raise InvariantError(f"tables are in memory: no page holds the one at {addr:#x}")
-        level, children = arch.levels[depth], []
-        used = [(int(index), int(words[index])) for index in words.nonzero()[0]]
+        level, children, pages = arch.levels[depth], [], []
+        # PAE's root is 32 bytes anywhere in a page.
+        start = (addr & arch.page_size - 1) // arch.entry_bytes
+        entries = page[start : start + (1 << level.bits)]
+        used = [(int(index), int(entries[index])) for index in entries.nonzero()[0]]
         for index, raw in used:
             if not fmt.present(raw, depth) or fmt.reserved(raw, depth):
                 continue
             if fmt.leaf(raw, depth):
                 mapped += 1 << level.shift
+                pages.append((index, int(fmt.address(raw, depth)), _letters(fmt, raw, depth)))
             elif depth < fmt.last:
                 children.append((index, len(queue)))
                 queue.append((depth + 1, int(fmt.address(raw, depth)), virt_addr | index << level.shift))
-        found.append(TableState(depth, addr, virt_addr, tuple(used), tuple(children)))
-    return PageTableState(arch.name, table.cr3, tuple(found), mapped, source)
+        found.append(TableState(depth, addr, virt_addr, tuple(used), tuple(children), tuple(pages)))
+    return PageTableState(arch.name, root_addr, tuple(found), mapped, source)
+
+
+def _letters(fmt: Format, raw: int, depth: int) -> str:
+    known = (
+        ("W", fmt.writable(raw, depth)), ("X", fmt.executable(raw, depth)), ("U", fmt.user(raw, depth)),
+        ("A", fmt.accessed_bit(depth) and fmt.accessed(raw, depth)), ("D", fmt.dirty_bit and fmt.dirty(raw, depth)),
+    )  # fmt: skip
+    return "R" + "".join(letter for letter, is_set in known if is_set)
