@@ -36,6 +36,7 @@ VIEW_KNOWS = {
     "migratetype",
     "pageflags",
     "pgstate",
+    "pgtrace",
     "structpage",
     "gfp",
     "tlbstate",

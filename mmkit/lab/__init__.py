@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mmkit.lab.address import AddressLab
     from mmkit.lab.addressspace import AddressSpaceLab
     from mmkit.lab.buddy import BuddyLab
     from mmkit.lab.fragmentation import FragmentationLab
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from mmkit.lab.machine import MachineLab
     from mmkit.lab.measure import MeasureLab
     from mmkit.lab.page import PageLab
+    from mmkit.lab.pagetable import PageTableLab
     from mmkit.lab.problem import ProblemLab
     from mmkit.lab.slab import SlabLab
     from mmkit.lab.slabinfo import SlabInfoLab
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from mmkit.lab.zone import ZoneLab
 
 _HOMES = {
+    "AddressLab": "mmkit.lab.address",
     "AddressSpaceLab": "mmkit.lab.addressspace",
     "BuddyLab": "mmkit.lab.buddy",
     "FragmentationLab": "mmkit.lab.fragmentation",
@@ -27,6 +30,7 @@ _HOMES = {
     "MachineLab": "mmkit.lab.machine",
     "MeasureLab": "mmkit.lab.measure",
     "PageLab": "mmkit.lab.page",
+    "PageTableLab": "mmkit.lab.pagetable",
     "ProblemLab": "mmkit.lab.problem",
     "SlabInfoLab": "mmkit.lab.slabinfo",
     "SlabLab": "mmkit.lab.slab",
@@ -35,6 +39,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AddressLab",
     "AddressSpaceLab",
     "BuddyLab",
     "FragmentationLab",
@@ -42,6 +47,7 @@ __all__ = [
     "MachineLab",
     "MeasureLab",
     "PageLab",
+    "PageTableLab",
     "ProblemLab",
     "SlabInfoLab",
     "SlabLab",

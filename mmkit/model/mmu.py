@@ -14,7 +14,9 @@ from mmkit.model.pgstate import PteFlags, Walk
 from mmkit.model.pgtable.formats import format_of
 from mmkit.model.pgtable.table import is_canonical
 from mmkit.model.pgtable.walk import walk
+from mmkit.model.pgtrace import Cr3Load, PageFaultKernel, PageFaultUser, PtEntrySet, WalkRead
 from mmkit.model.tlbstate import TlbEntry
+from mmkit.model.trace import Trace
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,8 +66,9 @@ class Mmu:
     def __init__(
         self, arch: Arch | str, words: TableWords, *, wp: bool = True, nxe: bool = True, pse: bool = True,
         smep: bool = False, smap: bool = False, pcid: bool = False, phys_bits: int | None = None, tlb: Any = None,
+        trace: Trace | None = None,
     ) -> None:  # fmt: skip
-        self.arch, self.words, self.tlb = get_arch(arch), words, tlb
+        self.arch, self.words, self.tlb, self.trace = get_arch(arch), words, tlb, trace
         self.format = format_of(self.arch, nxe=nxe, pse=pse, phys_bits=phys_bits)
         self.wp, self.smep, self.smap, self.pcid, self.ac = wp, smep, smap, pcid, False
         self.nxe = nxe and self.arch.entry_bytes == 8
@@ -79,7 +82,9 @@ class Mmu:
 
     @cr3.setter
     def cr3(self, value: int) -> None:
-        self._cr3 = value & ~_NO_FLUSH if self.pcid else value
+        old, self._cr3 = self._cr3, value & ~_NO_FLUSH if self.pcid else value
+        if self.trace is not None:
+            self.trace.emit(Cr3Load(old, self._cr3))
         if self.tlb is not None:
             if not self.pcid:
                 self.tlb.flush(keep_global=True)
@@ -117,8 +122,17 @@ class Mmu:
             rights = PteFlags.WRITE * entry.writable | PteFlags.USER * entry.user | PteFlags.EXEC * entry.executable
             if self._allowed(PteFlags(rights), access, user) and (access != "w" or entry.dirty):
                 return int(entry.translate(virt_addr))
+        if self.trace is not None:
+            self._tell(virt_addr)
         found = self._quick(virt_addr, access, user)
         return found if found is not None else self._explain(virt_addr, access, user)
+
+    def _tell(self, virt_addr: int) -> None:
+        """Say which entries a walk reads."""
+        if self.trace is not None and 0 <= virt_addr < 1 << 8 * self.arch.word_bytes:
+            for step in self.walk(virt_addr).steps if is_canonical(self.arch, virt_addr) else ():
+                told = WalkRead(virt_addr, step.level, step.index, step.entry_addr, step.raw, step.kind)
+                self.trace.emit(told)
 
     def translate_many(self, virt_addrs: Any, access: str = "r", user: bool = True) -> NDArray[np.uint64]:
         """Return the physical addresses for an array of virtual ones, uint64 of the same shape.
@@ -166,6 +180,10 @@ class Mmu:
                 marked |= self.format.dirty_bit
             if marked != raw:
                 self.words.write(addr, marked)
+                if self.trace is not None:
+                    level = self.arch.levels[depth]
+                    index = (addr & self.arch.page_size - 1) // self.arch.entry_bytes & (1 << level.bits) - 1
+                    self.trace.emit(PtEntrySet(addr, level.name, index, raw, marked))
 
     def _fill(self, virt_addr: int, page: int, used: list[tuple[int, int, int]], rights: PteFlags, access: str) -> None:
         _, raw, depth = used[-1]
@@ -203,14 +221,19 @@ class Mmu:
         found = self.walk(virt_addr)
         last = found.steps[-1]
         if found.end == "absent":
-            raise PageFault(virt_addr, code, f"the {last.level} entry, number {last.index}, is not present")
+            self._fault(virt_addr, code, user, f"the {last.level} entry, number {last.index}, is not present")
         if found.end == "outside":
-            raise PageFault(
-                virt_addr, code, f"the {last.level} entry would be at {last.entry_addr:#x}: no memory is there"
+            self._fault(
+                virt_addr, code, user, f"the {last.level} entry would be at {last.entry_addr:#x}: no memory is there"
             )
         if found.end == "reserved":
             why = f"the {last.level} entry, {last.raw:#x}, has a bit set that must be clear"
-            raise PageFault(virt_addr, code | PRESENT | RESERVED, why)
+            self._fault(virt_addr, code | PRESENT | RESERVED, user, why)
         what = {"r": "read", "w": "written", "x": "executed"}[access]
         who = "user code" if user else "the kernel"
-        raise PageFault(virt_addr, code | PRESENT, f"the page may not be {what} by {who}")
+        self._fault(virt_addr, code | PRESENT, user, f"the page may not be {what} by {who}")
+
+    def _fault(self, virt_addr: int, code: int, user: bool, why: str) -> NoReturn:
+        if self.trace is not None:
+            self.trace.emit((PageFaultUser if user else PageFaultKernel)(virt_addr, code))
+        raise PageFault(virt_addr, code, why)

@@ -11,11 +11,7 @@ from typing import NamedTuple
 
 from mmkit.arch import Arch, get_arch
 from mmkit.errors import FormatError
-from mmkit.model.pgstate import PageTableState, Walk, WalkState
-from mmkit.model.pgtable.formats import format_of
-from mmkit.model.pgtable.parts import walk_state
-from mmkit.model.pgtable.table import snapshot
-from mmkit.model.pgtable.walk import Format, walk
+from mmkit.model.pgtable.tables import Tables
 from mmkit.model.pgtable.words import TableWords
 from mmkit.model.snapshot import Source
 
@@ -28,38 +24,27 @@ class RawEntry(NamedTuple):
 
     depth: int
     table_addr: int
-    index: int
+    at: int
+    """Index in its table."""
     virt_addr: int
     raw: int
     kind: str
 
 
-class RawTables:
-    """The page tables of one process, read from memory: ``words`` holds them, ``root_addr`` is where the walk begins."""
+class RawTables(Tables):
+    """The page tables of one process, read from a machine's memory; ``entries`` are what was found, in that order."""
 
     def __init__(self, arch: Arch | str, root_addr: int, entries: tuple[RawEntry, ...], source: Source) -> None:
-        self.arch, self.root_addr, self.entries, self.source = get_arch(arch), root_addr, entries, source
-        self.format: Format = format_of(self.arch)
-        self.words = TableWords(self.arch.entry_bytes)
+        known = get_arch(arch)
+        super().__init__(known, TableWords(known.entry_bytes), root_addr, source)
+        self.entries = entries
         for entry in entries:
             if entry.table_addr >> 12 not in self.words:
                 self.words.add(entry.table_addr >> 12)
-            self.words.write(entry.table_addr + entry.index * self.arch.entry_bytes, entry.raw)
+            self.words.write(entry.table_addr + entry.at * known.entry_bytes, entry.raw)
 
     def __repr__(self) -> str:
         return f"<RawTables of {self.source}: {len(self.entries)} entries>"
-
-    def walk(self, virt_addr: int) -> Walk:
-        """Follow the entries for an address."""
-        return walk(self.words, self.root_addr, self.format, virt_addr)
-
-    def walk_state(self, virt_addr: int, shown: int | None = None) -> WalkState:
-        """Return the walk with the words around each entry, as far as ``shown`` steps."""
-        return walk_state(self.words, self.root_addr, self.format, virt_addr, shown, self.source)
-
-    def snapshot(self) -> PageTableState:
-        """Return the whole tree."""
-        return snapshot(self.words, self.root_addr, self.format, self.source)
 
 
 def parse(text: str, meta: str, source: Source) -> RawTables:

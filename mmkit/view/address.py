@@ -32,6 +32,8 @@ def upper_words(parts: AddressParts) -> str:
     if parts.word_bits == parts.virt_bits:
         return ""
     bits = f"bits {parts.word_bits - 1} to {parts.virt_bits}"
+    if parts.arch.startswith("ARM"):
+        return f"{bits} choose the root: all zeros TTBR0, a process's, all ones TTBR1, the kernel's"
     if parts.canonical:
         return f"{bits} are {'ones' if parts.above else 'zeros'}, copies of bit {parts.virt_bits - 1}"
     return f"{bits} are not copies of bit {parts.virt_bits - 1}: this address is not canonical, no table is looked at"
@@ -69,7 +71,8 @@ class _Column:
         width, is_offset = field.high - field.low + 1, field.name == "offset"
         self.edges[0].set(str(field.high))
         self.edges[1].set(str(field.low) if width > 1 else "")
-        self.name.set("offset" if is_offset else f"{field.name} index" if width > 3 else field.name, colour=ink.LEVEL_INKS[field.name][0].edge)
+        name = field.name if is_offset or width < 4 else f"{field.name} index"
+        self.name.set(name, colour=ink.LEVEL_INKS[field.name][0].edge)
         texts = [f"0x{field.value:x}", f"{field.value:0{width}b}", f"{field.value}"]
         texts.append("the byte" if is_offset else f"+0x{field.value * parts.entry_bytes:x}")
         sizes = (11.5, 11.5 if width < 20 else 10, 11.5, 11)
@@ -117,7 +120,7 @@ class AddressPicture(Picture):
 
     def box(self, low: int, high: int) -> Box:
         """Rectangle of the bits from ``low`` to ``high``."""
-        top = self._first + self.cell * (int(self._layout[0]) - 1 - high)
+        top = self._first + self.cell * (self._layout[0] - 1 - high)
         return Box(top, _TOP, top + self.cell * (high - low + 1), _TOP + _HIGH)
 
     def update(self, parts: AddressParts, before: AddressParts | None = None) -> None:
@@ -161,5 +164,5 @@ class AddressPicture(Picture):
             self._upper_name.set(f"{parts.word_bits - 1} to {parts.virt_bits}")
 
 
-def _layout(parts: AddressParts) -> tuple[object, ...]:
+def _layout(parts: AddressParts) -> tuple[int, int, tuple[tuple[str, int, int], ...]]:
     return (parts.virt_bits, parts.word_bits, tuple((field.name, field.high, field.low) for field in parts.fields))

@@ -24,9 +24,9 @@ _LETTERS = (
 
 
 class Row(NamedTuple):
-    """One line of a table: an entry, or entries that are folded away (``index`` -1)."""
+    """One line of a table: an entry, or entries that are folded away (``at`` -1)."""
 
-    index: int
+    at: int
     raw: int
     text: str
 
@@ -99,7 +99,7 @@ def choose(tables: PageTableState, marked: frozenset[tuple[int, int]], slots: in
         below = []
         for one in shown:
             children = dict(tables.tables[one.number].children)
-            below += [(one.number, row.index, children[row.index]) for row in one.rows if row.index in children]
+            below += [(one.number, row.at, children[row.at]) for row in one.rows if row.at in children]
         first = [each for each in below if (tables.tables[each[0]].addr, each[1]) in marked]
         rest = [each for each in below if each not in first]
         wanted = sorted(number for *_, number in [*first, *rest][:_MOST_TABLES])
@@ -218,7 +218,7 @@ class TreesPicture(Picture):
         for panel in panels:
             for level in panel.levels:
                 for one in level:
-                    rows = {row.index for row in one.rows}
+                    rows = {row.at for row in one.rows}
                     for index, addr, _ in panel.space.tables.tables[one.number].pages:
                         if index in rows and panel.space.name not in owners.setdefault(addr, []):
                             owners[addr].append(panel.space.name)
@@ -227,7 +227,8 @@ class TreesPicture(Picture):
         for addr in sorted(owners):
             self.frames[addr] = box = Box(left, y, left + self._wide, y + _ROW)
             self._boxes.append((box, ink.ON_PATH if self._is_hit(state, addr) else ink.VACANT))
-            text = f"0x{addr >> 12:x}" + (f"  {' and '.join(_short(name) for name in owners[addr])}" if panels[1:] else "")
+            whose = f"  {' and '.join(_short(name) for name in owners[addr])}" if panels[1:] else ""
+            text = f"0x{addr >> 12:x}{whose}"
             self._write(left + 5, y + _ROW / 2, text, 10, va="center", mono=True)
             y += _ROW + 4
         if owners:
@@ -252,10 +253,10 @@ class TreesPicture(Picture):
                             ha="right", mono=True)  # fmt: skip
                 for position, row in enumerate(one.rows):
                     box = panel.row(depth, one, position)
-                    self._draw_row(tables, box, row, (table.addr, row.index) in path)
-                    if (table.addr, row.index) in changed:
+                    self._draw_row(tables, box, row, (table.addr, row.at) in path)
+                    if (table.addr, row.at) in changed:
                         self._changed.append(box)
-                    self._connect(panel, depth, one, row, box, mirrored, (table.addr, row.index) in path)
+                    self._connect(panel, depth, one, row, box, mirrored, (table.addr, row.at) in path)
 
     def _caption(self, state: SpacesState, panel: _Panel, mirrored: bool) -> None:
         tables = panel.space.tables
@@ -263,18 +264,18 @@ class TreesPicture(Picture):
         sign = "▶ " if panel.space is state.running else ""
         self._write(left, _TOP - 24, f"{sign}{panel.space.name}", 12, bold=True)
         size = format_size(len(tables.tables) << 12)
-        self._write(left, _TOP - 9, f"{plural(len(tables.tables), 'table')} ({size}), {format_size(tables.mapped_bytes)} mapped",
-                    10.5, colour=ink.MUTED)  # fmt: skip
+        told = f"{plural(len(tables.tables), 'table')} ({size}), {format_size(tables.mapped_bytes)} mapped"
+        self._write(left, _TOP - 9, told, 10.5, colour=ink.MUTED)
 
     def _draw_row(self, tables: PageTableState, box: Box, row: Row, on_path: bool) -> None:
         middle = (box.top + box.bottom) / 2
-        if row.index < 0:
+        if row.at < 0:
             self._write(box.left + 8, middle, row.text, 9.5, va="center", colour=ink.MUTED)
             return
         self._boxes.append((box, ink.ON_PATH if on_path else ink.GHOST))
         digits = 2 * _BYTES[tables.arch]
         edge = box.left + (30 if tables.arch == "X86" else 24)
-        self._write(edge, middle, str(row.index), 9.5, va="center", ha="right", colour=ink.MUTED)
+        self._write(edge, middle, str(row.at), 9.5, va="center", ha="right", colour=ink.MUTED)
         raw, told = f"{row.raw:0{digits}x}", text_width(row.text[1:], 9)
         size = min(10, (box.right - edge - 13 - told) / (0.61 * digits))
         if size < 7.5:
@@ -287,8 +288,8 @@ class TreesPicture(Picture):
         self, panel: _Panel, depth: int, one: Shown, row: Row, box: Box, mirrored: bool, on_path: bool
     ) -> None:
         table = panel.space.tables.tables[one.number]
-        child = dict(table.children).get(row.index)
-        page = next((addr for index, addr, _ in table.pages if index == row.index), None)
+        child = dict(table.children).get(row.at)
+        page = next((addr for index, addr, _ in table.pages if index == row.at), None)
         start = box.left if mirrored else box.right
         if child in panel.tops and child is not None:
             edge = panel.lefts[depth + 1] + (panel.wide if mirrored else 0)

@@ -20,13 +20,19 @@ _WHY = {
 }
 
 
+def root_name(arch: str) -> str:
+    """Return what the register is called that holds the root table's address."""
+    return "TTBR0" if arch.startswith("ARM") else "satp" if arch.startswith("SV") else "CR3"
+
+
 def step_words(state: WalkState) -> str:
     """Say in a sentence what the last step that was taken does."""
     walk, taken = state.walk, state.shown
     if not state.parts.canonical:
-        return "The address is not canonical: the processor looks at no table and raises general protection."
+        raised = "a page fault" if state.parts.arch.startswith("SV") else "general protection"
+        return f"The address is not canonical: the processor looks at no table and raises {raised}."
     if taken == 0:
-        return f"CR3 holds the physical address of the {walk.steps[0].level}: 0x{state.root_addr:x}."
+        return f"{root_name(state.parts.arch)} holds the physical address of the {walk.steps[0].level}: 0x{state.root_addr:x}."
     if not state.at_end:
         return _one_step(walk.steps[taken - 1], state.parts.entry_bytes)
     if walk.phys_addr is None:
@@ -55,7 +61,7 @@ def alt_walk(state: WalkState) -> str:
     taken = min(state.shown, len(walk.steps))
     head = (
         f"Walk for {format_address(walk.virt_addr, parts.word_bits)} on {parts.title}, from 0x{state.root_addr:x} in "
-        f"CR3, {taken} of {len(walk.steps)} entries read"
+        f"{root_name(parts.arch)}, {taken} of {len(walk.steps)} entries read"
     )
     if not parts.canonical:
         return f"{head}: the address is not canonical. ({state.source})"
@@ -110,10 +116,8 @@ class _Table:
         if step.kind == "outside":
             return ["✘ " + _WHY["outside"], f"at 0x{step.entry_addr:x}"]
         bits = ", ".join(step.bits) or "no bit set"
-        sign = "" if step.target_addr is not None else "✘ " + {"absent": "not present", "reserved": "reserved bit"}[
-            step.kind
-        ]
-        return [f"entry at 0x{step.entry_addr:x}", *([sign] if sign else []), *wrapped(bits, self.wide - 2, 10.5)][:6]
+        sign = {"absent": ["✘ not present"], "reserved": ["✘ reserved bit"]}.get(step.kind, [])
+        return [f"entry at 0x{step.entry_addr:x}", *sign, *wrapped(bits, self.wide - 2, 10.5)][:6]
 
     def row(self, number: int) -> Box:
         """Rectangle of a raw word."""
@@ -121,7 +125,7 @@ class _Table:
 
 
 class WalkPicture(Picture):
-    """CR3, a column for each level of the architecture, and the page; ``update`` shows other walks through such tables."""
+    """CR3, a column for each level of the architecture, and the page; ``update`` shows other walks there."""
 
     def __init__(self, state: WalkState) -> None:
         super().__init__(HEIGHT)
@@ -143,7 +147,7 @@ class WalkPicture(Picture):
 
     def _draw_page_labels(self) -> None:
         left = self._page_left
-        self.text(MARGIN, _HEAD, "CR3", 13, bold=True)
+        self.text(MARGIN, _HEAD, root_name(self.arch), 13, bold=True)
         self._cr3 = self.text(MARGIN + 4, _TOP + _ROW / 2, "", 10.5, live=True, va="center", mono=True)
         self._page = self.text(left, _HEAD, "", 13, live=True, bold=True)
         self._page_addr = self.text(left, _HEAD + 18, "", 11, live=True, mono=True)

@@ -1,7 +1,8 @@
 """What the bits of an entry mean, for each architecture.
 
 Models: Intel SDM volume 3A, 4.3 to 4.5 (32-bit, PAE, 4- and 5-level paging), Arm DDI 0487 D8.3 (VMSAv8-64, 4 KiB
-granule, stage 1), RISC-V privileged architecture 4.3 to 4.5 (Sv39, Sv48); and the toy's, which is ours. Leaves out: memory types, protection keys,
+granule, stage 1), RISC-V privileged architecture 4.3 to 4.5 (Sv39, Sv48); the toy's are ours. Leaves out: memory
+types, protection keys,
 shadow stacks, Arm's hierarchical permissions but UXNTable, contiguous and NAPOT pages.
 
 Predicates use plain operators, so that numbers and numpy arrays of numbers go through alike.

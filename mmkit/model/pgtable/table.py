@@ -15,7 +15,9 @@ from mmkit.model.pgstate import PageTableState, PteFlags, TableState, Walk
 from mmkit.model.pgtable.formats import format_of
 from mmkit.model.pgtable.walk import Format, walk
 from mmkit.model.pgtable.words import TableWords
+from mmkit.model.pgtrace import PtEntrySet, PtTableFree, PtTableNew
 from mmkit.model.snapshot import MODEL, Source
+from mmkit.model.trace import Trace
 
 _ALL = PteFlags.WRITE | PteFlags.USER | PteFlags.EXEC
 
@@ -31,13 +33,14 @@ class PageTable:
     """
 
     def __init__(
-        self, arch: Arch | str, memory: PhysicalMemory, words: TableWords | None = None, **settings: bool
-    ) -> None:
-        self.arch, self.memory = get_arch(arch), memory
+        self, arch: Arch | str, memory: PhysicalMemory, words: TableWords | None = None, trace: Trace | None = None,
+        **settings: bool,
+    ) -> None:  # fmt: skip
+        self.arch, self.memory, self.trace = get_arch(arch), memory, trace
         self.format = format_of(self.arch, **settings)
         self.words = words or TableWords(self.arch.entry_bytes, self.arch.page_shift)
         self._pages: dict[int, Page] = {}
-        self.cr3 = self._new_table()
+        self.cr3 = self._new_table(0)
 
     @property
     def root_addr(self) -> int:
@@ -49,16 +52,29 @@ class PageTable:
         """How many pages its tables take."""
         return len(self._pages)
 
-    def _new_table(self) -> int:
+    def _new_table(self, depth: int) -> int:
         page = self.memory.alloc_pages(Gfp.GFP_KERNEL, 0)
         self._pages[page.pfn] = page
         self.words.add(page.pfn)
-        return page.pfn << self.arch.page_shift
+        addr: int = page.pfn << self.arch.page_shift
+        if self.trace is not None:
+            self.trace.emit(PtTableNew(addr, self.arch.levels[depth].name))
+        return addr
 
-    def _free_table(self, addr: int) -> None:
+    def _free_table(self, addr: int, depth: int = 0) -> None:
         pfn = addr >> self.arch.page_shift
         self.words.drop(pfn)
         self.memory.free_pages(self._pages.pop(pfn), 0)
+        if self.trace is not None:
+            self.trace.emit(PtTableFree(addr, self.arch.levels[depth].name))
+
+    def _write(self, entry_addr: int, raw: int, depth: int) -> None:
+        old = self.words.read(entry_addr) or 0
+        self.words.write(entry_addr, raw)
+        if self.trace is not None:
+            level = self.arch.levels[depth]
+            index = (entry_addr & self.arch.page_size - 1) // self.arch.entry_bytes & (1 << level.bits) - 1
+            self.trace.emit(PtEntrySet(entry_addr, level.name, index, old, raw))
 
     def map(self, virt_addr: int, pfn: int, flags: PteFlags = _ALL, level: int = 0) -> None:
         """Let the page at ``virt_addr`` be frame ``pfn``; ``level`` 0 is a page of 4 KiB, 1 and 2 are larger ones.
@@ -73,16 +89,16 @@ class PageTable:
                 entry_addr = self._entry_addr(table, virt_addr, above)
                 raw = self.words.read(entry_addr) or 0
                 if not raw:
-                    made.append((entry_addr, self._new_table()))
+                    made.append((entry_addr, self._new_table(above + 1)))
                     raw = self.format.table(made[-1][1], above)
-                    self.words.write(entry_addr, raw)
+                    self._write(entry_addr, raw, above)
                 table = int(self.format.address(raw, above))
         except MemoryError:
-            for entry_addr, new in reversed(made):
-                self.words.write(entry_addr, 0)
-                self._free_table(new)
+            for above, (entry_addr, new) in reversed(list(enumerate(made, depth - len(made)))):
+                self._write(entry_addr, 0, above)
+                self._free_table(new, above + 1)
             raise
-        self.words.write(self._entry_addr(table, virt_addr, depth), self.format.page(pfn << 12, flags, depth))
+        self._write(self._entry_addr(table, virt_addr, depth), self.format.page(pfn << 12, flags, depth), depth)
 
     def _entry_addr(self, table: int, virt_addr: int, depth: int) -> int:
         level = self.arch.levels[depth]
@@ -94,10 +110,10 @@ class PageTable:
         if level and depth not in self.format.large_depths:
             raise ValueError(f"{self.arch.name} has no pages at level {level}: level 0 always is one")
         size = 1 << self.arch.levels[depth].shift
-        if virt_addr % size or (pfn << self.arch.page_shift) % size:
-            raise ValueError(
-                f"a page of {size:#x} bytes begins at a multiple of that, not {virt_addr:#x} or pfn {pfn:#x}"
-            )
+        if virt_addr % size:
+            raise ValueError(f"a page of {size:#x} bytes begins at a multiple of that, not at {virt_addr:#x}")
+        if (pfn << self.arch.page_shift) % size:
+            raise ValueError(f"a page of {size:#x} bytes lies in frames from a multiple of that on, not from {pfn:#x}")
         if pfn < 0 or pfn << self.arch.page_shift >= 1 << self.arch.phys_bits:
             raise ValueError(f"pfn {pfn:#x} is beyond the {self.arch.phys_bits} bits of a physical address")
         self._check_free(virt_addr, depth)
@@ -120,20 +136,20 @@ class PageTable:
     def unmap(self, virt_addr: int) -> None:
         """Take away the page at ``virt_addr``, and tables that are empty then. Raises ValueError if none is there."""
         found = self._mapped(virt_addr)
-        self.words.write(found.steps[-1].entry_addr, 0)
+        self._write(found.steps[-1].entry_addr, 0, found.steps[-1].depth)
         for step, above in zip(found.steps[:0:-1], found.steps[-2::-1], strict=True):
             words = self.words.words(step.table_addr >> self.arch.page_shift)
             if words is None or words.any():
                 break
-            self.words.write(above.entry_addr, 0)
-            self._free_table(step.table_addr)
+            self._write(above.entry_addr, 0, above.depth)
+            self._free_table(step.table_addr, step.depth)
 
     def protect(self, virt_addr: int, flags: PteFlags) -> None:
         """Give the page at ``virt_addr`` other rights. Raises ValueError if none is there."""
         step = self._mapped(virt_addr).steps[-1]
         assert step.target_addr is not None
         kept = step.raw & (self.format.accessed_bit(step.depth) | self.format.dirty_bit)
-        self.words.write(step.entry_addr, self.format.page(step.target_addr, flags, step.depth) | kept)
+        self._write(step.entry_addr, self.format.page(step.target_addr, flags, step.depth) | kept, step.depth)
 
     def _mapped(self, virt_addr: int) -> Walk:
         self._check_address(virt_addr)
@@ -173,7 +189,12 @@ class PageTable:
 
 
 def is_canonical(arch: Arch, virt_addr: int) -> bool:
-    """Say whether the bits above the highest that is translated are all like it."""
+    """Say whether the bits above the highest that is translated are all like it; on arm64, whether they are all alike.
+
+    arm64's tell which of two roots is meant, TTBR0 or TTBR1.
+    """
+    if arch.name.startswith("ARM"):
+        return virt_addr >> arch.virt_bits in (0, (1 << 64 - arch.virt_bits) - 1)
     if arch.word_bytes == 4:
         return virt_addr < 1 << arch.virt_bits
     top = virt_addr >> arch.virt_bits - 1

@@ -189,7 +189,7 @@ def test_a_tlb_remembers_and_has_to_be_told() -> None:
     (lambda table: table.map(ADDR, 5), "mapped already, by a page of 0x1000 bytes"),
     (lambda table: table.map(ADDR & ~0x1FFFFF, 0x200, level=1), "a larger one cannot take their place"),
     (lambda table: table.map(ADDR + 1, 5), "begins at a multiple of that"),
-    (lambda table: table.map(0x20_0000, 5, level=1), "begins at a multiple of that"),
+    (lambda table: table.map(0x20_0000, 5, level=1), "in frames from a multiple of that"),
     (lambda table: table.map(0, 0, level=3), "has no pages at level 3"),
     (lambda table: table.map(0, 1 << 40), "beyond the 46 bits of a physical address"),
     (lambda table: table.map(1 << 50, 5), "no virtual address of X86_64: they have 48 bits"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+
 from mmkit.data import recording
 from mmkit.model.pgstate import PteFlags
 from mmkit.proc import pagemap
@@ -69,7 +70,7 @@ def test_each_entry_is_what_the_recorder_took_it_for(folder: str) -> None:
         assert (leaf, bool(tables.format.reserved(row.raw, row.depth))) == (row.kind != "table", False)
         assert tables.format.present(row.raw, row.depth)
         step = tables.walk(row.virt_addr).steps[row.depth]
-        assert (step.table_addr, step.index, step.raw) == (row.table_addr, row.index, row.raw)
+        assert (step.table_addr, step.index, step.raw) == (row.table_addr, row.at, row.raw)
     large = {row.kind for row in tables.entries}
     assert large >= {"table", "page4k"}
     assert len(large) == 3
