@@ -16,6 +16,7 @@ from mmkit.model.snapshot import BuddyInfo, BuddySnapshot, FrameMap, MemorySnaps
 
 if TYPE_CHECKING:
     from mmkit.data.events import Row
+    from mmkit.model.tlbstate import TranslationTiming
     from mmkit.model.vmastate import MmState
     from mmkit.proc.rawtables import RawTables
     from mmkit.proc.slabtable import SlabRow
@@ -102,6 +103,13 @@ class Recording:
 
         listing, meta = self.text("pt.user.tsv.gz"), self.text("pt.meta.txt")
         return rawtables.parse(listing, meta, self._source("page tables"))
+
+    @cached_property
+    def translation(self) -> TranslationTiming:
+        """What translation cost on the CPU of the recording. Raises ValueError for one where it was not measured."""
+        from mmkit.proc import reach
+
+        return reach.parse(self.text("translation"), self.source)
 
     def text(self, file: str) -> str:
         """Return the content of a text file; arguments and errors as of ``data``."""

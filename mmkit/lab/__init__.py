@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from mmkit.lab.problem import ProblemLab
     from mmkit.lab.slab import SlabLab
     from mmkit.lab.slabinfo import SlabInfoLab
+    from mmkit.lab.tlb import TlbLab
+    from mmkit.lab.translation import TranslationLab
     from mmkit.lab.vma import VmaLab
     from mmkit.lab.zone import ZoneLab
 
@@ -34,6 +36,8 @@ _HOMES = {
     "ProblemLab": "mmkit.lab.problem",
     "SlabInfoLab": "mmkit.lab.slabinfo",
     "SlabLab": "mmkit.lab.slab",
+    "TlbLab": "mmkit.lab.tlb",
+    "TranslationLab": "mmkit.lab.translation",
     "VmaLab": "mmkit.lab.vma",
     "ZoneLab": "mmkit.lab.zone",
 }
@@ -51,6 +55,8 @@ __all__ = [
     "ProblemLab",
     "SlabInfoLab",
     "SlabLab",
+    "TlbLab",
+    "TranslationLab",
     "VmaLab",
     "ZoneLab",
 ]

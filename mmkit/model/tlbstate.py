@@ -202,6 +202,56 @@ class HierarchyState(Record):
     source: Source = MODEL
 
 
+class TlbRun(Record):
+    """A TLB in the middle of a sequence of accesses."""
+
+    title: str
+    """What the sequence is, in a few words."""
+    tlb: TlbState
+    done: int
+    """Accesses made so far."""
+    total: int
+    recent: tuple[tuple[int, int, bool], ...]
+    """The last accesses, oldest first: address, address space, whether it hit."""
+    evicted: TlbEntry | None = None
+    """What the last access drove out."""
+
+    @property
+    def hits(self) -> int:
+        """Accesses that hit so far."""
+        return self.tlb.hits
+
+
+class TraceMap(Record):
+    """When a program used which pages, and where the TLB missed: a grid of page rows by columns of time.
+
+    Only pages that are used have rows, in the order of their addresses, several in one if there are many.
+    """
+
+    title: str
+    accesses: int
+    pages: int
+    shift: int
+    """A page is 2**shift bytes."""
+    rows: tuple[tuple[int, int], ...]
+    """First and last page number of each row, the lowest first."""
+    counts: tuple[tuple[int, ...], ...] = field(repr=False)
+    """Accesses, row by row and column by column."""
+    misses: tuple[tuple[int, ...], ...] = field(repr=False)
+    hits: int = 0
+    """Accesses that hit; the rest missed."""
+    source: Source = MODEL
+
+
+class HitCurve(Record):
+    """What share of accesses hits, by the bytes of memory that they are spread over."""
+
+    label: str
+    reach_bytes: int
+    points: tuple[tuple[int, float], ...]
+    """Bytes, and the share of hits."""
+
+
 class MatrixTiming(Record):
     """How long a real CPU took to read a square matrix, row by row and column by column; nanoseconds a number."""
 
@@ -231,3 +281,12 @@ class ReachTiming(Record):
     def ratio(self) -> float:
         """How many times as long it takes when the lines are apart: what only translation can be to blame for."""
         return self.apart_ns / self.together_ns
+
+
+class TranslationTiming(Record):
+    """What translation costs on a real CPU: matrices by rows and by columns, and lines in more and more pages."""
+
+    cpu: str
+    matrices: tuple[MatrixTiming, ...]
+    reach: tuple[ReachTiming, ...]
+    source: Source = MODEL

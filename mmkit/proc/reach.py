@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import mmap
+import platform
+import re
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmkit.model.tlbstate import MatrixTiming, ReachTiming
+from mmkit.errors import FormatError
+from mmkit.model.snapshot import Source
+from mmkit.model.tlbstate import MatrixTiming, ReachTiming, TranslationTiming
 
 PAGE, LINE = 4096, 64
 STRIDE = PAGE + LINE
@@ -99,3 +104,51 @@ def _positive(**values: int) -> None:
     for name, value in values.items():
         if value < 1:
             raise ValueError(f"{name} has to be at least 1, not {value}")
+
+
+def measure(
+    sizes: Sequence[int] = (256, 512, 1024, 2048), pages: Sequence[int] = (16, 64, 256, 1024, 2048, 4096, 8192, 16384)
+) -> TranslationTiming:
+    """Return what translation costs on this CPU: matrices of ``sizes``, lines in so many ``pages``. Takes seconds."""
+    source = Source("live", platform.release() if platform.system() == "Linux" else None)
+    matrices = tuple(measure_matrix(size) for size in sizes)
+    return TranslationTiming(cpu_name(), matrices, measure_reach(pages), source)
+
+
+def cpu_name() -> str:
+    """Return what this CPU calls itself."""
+    try:
+        found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.M)
+    except OSError:
+        found = None
+    return found[1].strip() if found else platform.processor() or platform.machine() or "this CPU"
+
+
+def format(timing: TranslationTiming) -> str:
+    """Return a measurement as text: a line for the CPU, one for each matrix, one for each number of pages."""
+    lines = [f"cpu\t{timing.cpu}"]
+    lines += [f"matrix\t{one.size}\t{one.row_ns:.4f}\t{one.column_ns:.4f}" for one in timing.matrices]
+    for one in timing.reach:
+        large = "-" if one.large_ns is None else f"{one.large_ns:.4f}"
+        lines.append(f"reach\t{one.pages}\t{one.together_ns:.4f}\t{one.apart_ns:.4f}\t{large}")
+    return "\n".join(lines) + "\n"
+
+
+def parse(text: str, source: Source) -> TranslationTiming:
+    """Return the measurement of such a text. Raises FormatError, with the line, for one that is damaged."""
+    cpu, matrices, reach = "", [], []
+    for number, line in enumerate(text.splitlines(), 1):
+        kind, *rest = line.split("\t")
+        try:
+            if kind == "cpu":
+                (cpu,) = rest
+            elif kind == "matrix":
+                size, *times = rest
+                matrices.append(MatrixTiming(int(size), *map(float, times)))
+            else:
+                pages, together, apart, large = rest
+                last = None if large == "-" else float(large)
+                reach.append(ReachTiming(int(pages), float(together), float(apart), last))
+        except (ValueError, TypeError):
+            raise FormatError("translation", number, line, "cpu, matrix or reach, and its numbers") from None
+    return TranslationTiming(cpu, tuple(matrices), tuple(reach), source)

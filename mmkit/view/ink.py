@@ -172,11 +172,30 @@ LEVEL_INKS: dict[str, tuple[Ink, Ink]] = {
 }  # fmt: skip
 """Bits of an address, clear and set, by what they are the index of."""
 
+TLB_INKS: dict[str, Ink] = {
+    "empty": Ink("empty", "", "#f4f4f4", "#f4f4f4", edge=LINE),
+    "kept": Ink("a translation", "", "#b9dcf2", "#b9dcf2", edge="#0072b2"),
+    "other": Ink("another process's", "", "#e4def5", "#8f7fd0", "/", edge="#4a37a8"),
+    "hit": Ink("found just now", "", "#009e73", "#009e73", "", PAPER, edge="#00513b"),
+    "filled": Ink("filled just now", "", "#e69f00", "#b57d00", "\\", edge="#8a5a00"),
+}
+"""Entries of a TLB."""
+HIT = Ink("hit", "h", "#d5efe4", "#d5efe4", edge="#00513b")
+MISS = Ink("miss", "M", "#a34700", "#a34700", "", PAPER, edge="#5f2a00")
+HEAT: dict[str, tuple[Ink, Ink, Ink]] = {
+    "hits": (Ink("few", "", "#b9dcf2", "#b9dcf2"), Ink("more", "", "#5aa5d6", "#5aa5d6"),
+             Ink("many", "", "#0b5a91", "#0b5a91", "", PAPER)),
+    "misses": (Ink("few", "", "#f9c79a", "#d5761f", "/"), Ink("more", "", "#e07b2f", "#a34700", "/"),
+               Ink("many", "", "#a34700", "#5f2a00", "/", PAPER)),
+}  # fmt: skip
+"""How often a page was used: when every access hit, and when some missed."""
+
 INKS: tuple[Ink, ...] = (
     *USE_INKS.values(), *FREE_INKS.values(), *OBJECT_INKS.values(), *ZONE_INKS.values(),
     NO_OBJECT, RED_ZONE, USERS, NOTES, PADDING, LARGE_FREE, CMA, UNTOLD, SET_BIT, CLEAR_BIT, FIELD, WATER, KEPT,
     USED, VACANT, WASTED, LARGEST, WHY, *PIECES, REFUSED, MIXED, TAKEN_OFF, ROOM, MOVED, STUCK,
     *VMA_INKS.values(), WRITTEN, FILE_PAGE, ZERO_PAGE, RED_NODE, BLACK_NODE, ON_PATH, FOUND, RULE, GHOST, TAG, MARK,
-    *(one for pair in LEVEL_INKS.values() for one in pair),
+    *(one for pair in LEVEL_INKS.values() for one in pair), *TLB_INKS.values(), HIT, MISS,
+    *(one for ramp in HEAT.values() for one in ramp),
 )  # fmt: skip
 """All of them: what the palette of the PNG files is made for."""

@@ -32,7 +32,8 @@ def step_words(state: WalkState) -> str:
         raised = "a page fault" if state.parts.arch.startswith("SV") else "general protection"
         return f"The address is not canonical: the processor looks at no table and raises {raised}."
     if taken == 0:
-        return f"{root_name(state.parts.arch)} holds the physical address of the {walk.steps[0].level}: 0x{state.root_addr:x}."
+        root = root_name(state.parts.arch)
+        return f"{root} holds the physical address of the {walk.steps[0].level}: 0x{state.root_addr:x}."
     if not state.at_end:
         return _one_step(walk.steps[taken - 1], state.parts.entry_bytes)
     if walk.phys_addr is None:

@@ -1,0 +1,143 @@
+"""The TLB lab: play sequences of accesses through a TLB of any geometry, and watch what hits, misses and has to go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ipywidgets as widgets
+
+from mmkit.lab.bar import Number, button, row
+from mmkit.lab.base import Lab, handler
+from mmkit.lab.pictures import Pictures
+from mmkit.lab.timeline import Entry
+from mmkit.lab.tlbbench import GEOMETRIES, PAGES, PATTERNS, POLICIES, SWITCHES, Setting, TlbBench, TlbBenchState
+from mmkit.lab.vmamenus import choice
+from mmkit.record import replace
+from mmkit.view.tlb import TlbPicture, is_detailed
+from mmkit.view.tracemap import TracePicture
+
+_LOOK: dict[str, Any] = {"style": {"description_width": "initial"}}
+
+
+def _menu(name: str, options: Any, value: Any, width: str) -> widgets.Dropdown:
+    return widgets.Dropdown(
+        description=name, options=options, value=value, layout=widgets.Layout(width=width), **_LOOK
+    )  # fmt: skip
+
+
+class TlbLab(Lab):
+    """A TLB and a sequence of accesses (``pattern``); a change of either begins anew."""
+
+    def __init__(self, pattern: str = "nine pages in turn", entries: int = 8, ways: int = 2) -> None:
+        choice(PATTERNS, pattern, "pattern")
+        setting = Setting(pattern, entries, ways, "lru", 12, False)
+        bench = TlbBench(setting)
+        self._following = False
+        self._make_controls(setting)
+        super().__init__(self._rows(), ())
+        self._pictures = Pictures()
+        bench.trace = self.trace
+        self.begin(bench, _begin_words(setting))
+        self._connect()
+
+    def _make_controls(self, setting: Setting) -> None:
+        self.pattern_menu = _menu("Accesses", tuple(PATTERNS), setting.pattern, "22em")
+        self.geometry_menu = _menu("TLB", (("of your own", None), *GEOMETRIES.items()), None, "31em")
+        self.entries = Number("Entries", 1, 4096, setting.entries)
+        self.ways = Number("Ways", 1, 128, setting.ways)
+        self.policy_menu = _menu("Replace", tuple(POLICIES.items()), setting.policy, "12em")
+        self.page_menu = _menu("Page of", tuple(PAGES.items()), setting.shift, "11em")
+        self.switch_menu = _menu("On a switch of processes", tuple(SWITCHES.items()), setting.flush, "22em")
+        self.step_button = button("One", "One access", lambda: self.make(1), style="primary")
+        self.ten_button = button("Ten", "Ten accesses", lambda: self.make(10))
+        self.hundred_button = button("A hundred", "A hundred accesses", lambda: self.make(100))
+        self.all_button = button("All", "All accesses that are left", lambda: self.make(None))
+        self.again_button = button("Begin anew", "Empty the TLB, begin at the first access", self.again)
+
+    def _rows(self) -> tuple[widgets.Widget, ...]:
+        return (
+            row(self.pattern_menu, self.switch_menu),
+            row(self.geometry_menu, self.policy_menu, self.page_menu),
+            row(self.entries, self.ways),
+            row(self.step_button, self.ten_button, self.hundred_button, self.all_button, self.again_button),
+        )
+
+    def _connect(self) -> None:
+        self.pattern_menu.observe(self._chosen("pattern"), "value")
+        self.policy_menu.observe(self._chosen("policy"), "value")
+        self.page_menu.observe(self._chosen("shift"), "value")
+        self.switch_menu.observe(self._chosen("flush"), "value")
+        self.entries.box.observe(self._chosen("entries"), "value")
+        self.ways.box.observe(self._chosen("ways"), "value")
+        self.geometry_menu.observe(self._preset, "value")
+
+    def _chosen(self, name: str) -> Any:
+        return lambda change: None if self._following else self.choose(**{name: change.new})
+
+    def _preset(self, change: Any) -> None:
+        if not self._following and change.new is not None:
+            entries, ways = change.new
+            self.choose(entries=entries, ways=ways)
+
+    # -- what is shown ------------------------------------------------------------------------------------------------
+
+    def restore(self, snapshot: TlbBenchState) -> TlbBench:
+        """Return a bench that has come as far."""
+        return TlbBench(snapshot.setting, snapshot.run.done, self.trace)
+
+    def draw(self, entry: Entry[TlbBenchState]) -> None:
+        """Update both pictures; the controls follow."""
+        state = entry.snapshot
+        kind = f"tlb {state.run.tlb.geometry} {is_detailed(state.run)}"
+        shape = len(state.map.counts), len(state.map.counts[0])
+        self.pictures = (
+            self._pictures.show(kind, TlbPicture, state.run),
+            self._pictures.show(f"trace {shape}", TracePicture, state.map, state.run.done),
+        )
+        self._follow(state.setting)
+
+    def _follow(self, setting: Setting) -> None:
+        self._following = True
+        self.pattern_menu.value, self.policy_menu.value = setting.pattern, setting.policy
+        self.page_menu.value, self.switch_menu.value = setting.shift, setting.flush
+        self.entries.value, self.ways.value = setting.entries, setting.ways
+        size = setting.entries, setting.ways
+        self.geometry_menu.value = size if size in GEOMETRIES.values() else None
+        self._following = False
+
+    # -- what can be done ---------------------------------------------------------------------------------------------
+
+    @handler
+    def choose(self, **chosen: Any) -> None:
+        """Begin anew with another ``pattern``, ``entries``, ``ways``, ``policy``, page ``shift`` or ``flush``."""
+        now = self.timeline.current.snapshot.setting
+        for name, menu in (("pattern", PATTERNS), ("policy", dict.fromkeys(POLICIES.values()))):
+            if name in chosen:
+                choice(menu, chosen[name], name)
+        if chosen.get("shift", 12) not in PAGES.values():
+            raise ValueError(f"pages of 2**{chosen['shift']} bytes cannot be chosen here: {', '.join(PAGES)}")
+        try:
+            setting = replace(now, **chosen)
+            self.act("begin anew", lambda bench: bench.set_up(setting), told=str, instead_of="begin anew")
+        except ValueError:
+            self._follow(now)
+            raise
+
+    @handler
+    def again(self) -> None:
+        """Begin anew."""
+        setting = self.timeline.current.snapshot.setting
+        self.act("begin anew", lambda bench: bench.set_up(setting), told=str)
+
+    @handler
+    def make(self, count: int | None = 1) -> None:
+        """Make so many accesses (None: all that are left)."""
+        run = self.timeline.current.snapshot.run
+        number = run.total - run.done if count is None else count
+        if count is not None and number < 1:
+            raise ValueError(f"one access at least is made, not {number}")
+        self.act("access" if number == 1 else f"{number:,} accesses", lambda bench: bench.step(number or 1), told=str)
+
+
+def _begin_words(setting: Setting) -> str:
+    return f"a TLB of {setting.entries} entries, {setting.ways} ways, empty"
