@@ -39,7 +39,8 @@ def _matrix(by_rows: bool) -> Words:
     rows, columns = np.divmod(np.arange(256), 16)
     if not by_rows:
         rows, columns = columns, rows
-    return (BASE + rows * PAGE + columns * 256).astype(np.uint64)
+    found: Words = (BASE + rows * PAGE + columns * 256).astype(np.uint64)
+    return found
 
 
 PATTERNS: dict[str, Pattern] = {
@@ -138,7 +139,7 @@ class TlbBench:
         self._play(count)
         self.tlb.trace = None
         made, hits = self.done - before[1], self.tlb.hits - before[0]
-        return f"{accesses(made)}, {hits:,} of them hits"
+        return ("a hit" if hits else "a miss") if made == 1 else f"{accesses(made)}, {hits:,} of them hits"
 
     def _play(self, count: int) -> None:
         for number in range(self.done, min(self.done + count, len(self.addresses))):
