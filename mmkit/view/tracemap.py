@@ -95,6 +95,6 @@ def _values(state: TraceMap) -> NDArray[np.uint8]:
         return np.full((1, 1), NOTHING, np.uint8)
     share = counts / counts.max()
     level = np.searchsorted(_STEPS, share, side="right")
-    values = (level + 3 * (misses > 0)).astype(np.uint8)
+    values: NDArray[np.uint8] = (level + 3 * (misses > 0)).astype(np.uint8)
     values[counts == 0] = NOTHING
     return values
