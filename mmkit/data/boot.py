@@ -105,6 +105,13 @@ class Recording:
         return rawtables.parse(listing, meta, self._source("page tables"))
 
     @cached_property
+    def table_growth(self) -> dict[int, int]:
+        """By address, how many page tables a touch there cost. Raises ValueError for a recording without that."""
+        from mmkit.proc import livetables
+
+        return livetables.parse_growth(self.text("vmpte"))
+
+    @cached_property
     def translation(self) -> TranslationTiming:
         """What translation cost on the CPU of the recording. Raises ValueError for one where it was not measured."""
         from mmkit.proc import reach
