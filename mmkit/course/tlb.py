@@ -184,8 +184,8 @@ class DoesItReach(Problem[Reach]):
     def ask(self, state: Reach) -> str:
         """How many KiB?"""
         return (
-            f"A TLB has {state.entries:,} entries, each for a page of {_SIZES[state.shift]}. How many KiB of memory does "
-            "it cover, when it is full?"
+            f"A TLB has {state.entries:,} entries, each for a page of {_SIZES[state.shift]}. How many KiB of memory "
+            "does it cover, when it is full?"
         )
 
     def answer(self, state: Reach) -> int:

@@ -171,3 +171,22 @@ class SpacesState(Record):
     def running(self) -> SpaceState:
         """The one that is running."""
         return self.spaces[self.loaded]
+
+
+class CostCurve(Record):
+    """What tables cost, by how many pages are mapped."""
+
+    label: str
+    points: tuple[tuple[int, int], ...]
+    """Pages, and bytes of tables."""
+
+
+class TableCost(Record):
+    """Bytes of page tables for pages that lie in different ways, beside one flat table."""
+
+    arch: str
+    title: str
+    flat_bytes: int
+    """One entry for every page that an address can name."""
+    curves: tuple[CostCurve, ...]
+    source: Source = MODEL
