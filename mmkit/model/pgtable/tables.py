@@ -8,7 +8,7 @@ from __future__ import annotations
 from mmkit.arch import Arch, get_arch
 from mmkit.model.gfp import Gfp
 from mmkit.model.memory import PhysicalMemory
-from mmkit.model.pgstate import PageTableState, PteFlags, Walk, WalkState
+from mmkit.model.pgstate import PageTableState, PteFlags, SpacesState, SpaceState, Walk, WalkState
 from mmkit.model.pgtable.formats import format_of
 from mmkit.model.pgtable.parts import walk_state
 from mmkit.model.pgtable.table import PageTable, snapshot
@@ -69,3 +69,10 @@ def sample_tables(arch: Arch | str) -> Tables:
             frame = memory.alloc_pages(Gfp.GFP_HIGHUSER_MOVABLE, 0)
             table.map(addr + page * known.page_size, frame.pfn, _CODE if name in ("code", "library") else _DATA)
     return Tables(known, table.words, table.cr3)
+
+
+def spaces(*tables: PageTable | Tables, loaded: int = 0, access: Walk | None = None) -> SpacesState:
+    """Return the state of some processes by their tables, called A, B, ...; CR3 holds the root of number ``loaded``."""
+    names = [f"process {letter}" for letter in "ABCDEFGH"]
+    states = tuple(SpaceState(name, each.snapshot()) for name, each in zip(names, tables, strict=False))
+    return SpacesState(tables[0].arch.name, states, loaded, access)
