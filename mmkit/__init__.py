@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from mmkit.model.mmu import Mmu, PageFault
     from mmkit.model.page import MemMap, Page
     from mmkit.model.pageflags import PageFlags
+    from mmkit.model.pgstate import PteFlags
     from mmkit.model.pgtable import PageTable
     from mmkit.model.slab import KmemCache
-    from mmkit.model.tlb import Tlb
+    from mmkit.model.tlb import Tlb, TlbHierarchy
     from mmkit.model.trace import Trace
     from mmkit.model.vma import File, MmStruct, Vma
     from mmkit.model.zone import Zone
@@ -35,9 +36,10 @@ _HOMES = {
     "mmkit.model.mmu": ("Mmu", "PageFault"),
     "mmkit.model.page": ("MemMap", "Page"),
     "mmkit.model.pageflags": ("PageFlags",),
+    "mmkit.model.pgstate": ("PteFlags",),
     "mmkit.model.pgtable": ("PageTable",),
     "mmkit.model.slab": ("KmemCache",),
-    "mmkit.model.tlb": ("Tlb",),
+    "mmkit.model.tlb": ("Tlb", "TlbHierarchy"),
     "mmkit.model.trace": ("Trace",),
     "mmkit.model.vma": ("File", "MmStruct", "Vma"),
     "mmkit.model.zone": ("Zone",),
@@ -67,8 +69,10 @@ __all__ = [
     "PageFlags",
     "PageTable",
     "PhysicalMemory",
+    "PteFlags",
     "SlabAllocator",
     "Tlb",
+    "TlbHierarchy",
     "Trace",
     "Vma",
     "Zone",

@@ -158,3 +158,16 @@ class TlbBench:
             return True, None
         page = addr >> self.setting.shift << self.setting.shift
         return False, self.tlb.insert(TlbEntry(page, page, self.setting.shift, asid))
+
+
+def played(
+    pattern: str, entries: int = 8, ways: int = 2, done: int | None = None, policy: str = LRU, flush: bool = False
+) -> TlbBenchState:
+    """Return the state of a TLB after so many accesses of a pattern (None: all).
+
+    >>> played("nine pages in turn", entries=8, ways=8).run.hits
+    0
+    """
+    bench = TlbBench(Setting(pattern, entries, ways, policy, 12, flush))
+    bench.step(len(bench.addresses) if done is None else done)
+    return bench.snapshot()
