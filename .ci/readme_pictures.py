@@ -51,6 +51,13 @@ lab""",
 lab = VmaLab("areas side by side")
 lab.mprotect(lab.address_box.value, "3 pages", "r--")
 lab""",
+    "address": """from mmkit.lab import AddressLab
+lab = AddressLab("X86_64", 0x7fffffffc123)
+lab""",
+    "tlb": """from mmkit.lab import TlbLab
+lab = TlbLab("nine pages in turn", entries=8, ways=2)
+lab.make(75)
+lab""",
 }
 SCALE = 1.5
 MARGIN = "background: white; padding: 12px; width: max-content"

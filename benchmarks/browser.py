@@ -33,16 +33,22 @@ class Slider:
 
     notebook: Notebook
     box: str
-    """The class of the widget that holds both; of several sliders, the last is meant."""
+    """The class of the widget that holds both."""
     picture: str
     """Where in the box the change shows."""
+    number: int = 0
+    """Which box of that class on the page, from 0."""
+    last: bool = True
+    """Of several sliders in the box the last is meant, else the first."""
     times: list[float] = field(default_factory=list)
 
     def ask(self, script: str, *arguments: Any) -> Any:
         """Run a script of the probe on this slider's handle."""
         page = self.notebook.page
-        page.locator(f".{self.box} {self.picture}").first.evaluate("element => mmkitProbe.watch(element)")
-        handle = page.locator(f".{self.box} .noUi-handle").last
+        box = page.locator(f".{self.box}").nth(self.number)
+        box.locator(self.picture).first.evaluate("element => mmkitProbe.watch(element)")
+        handles = box.locator(".noUi-handle")
+        handle = handles.last if self.last else handles.first
         return handle.evaluate(f"(handle, given) => mmkitProbe.{script}", list(arguments))
 
     def step(self, key: str) -> str:
@@ -119,8 +125,20 @@ def measure(notebook: Notebook) -> bool:
     print(f"     drag of {DRAG_EVENTS} events in {DRAG_MS} ms: the last picture {late:.0f} ms after the last event")
     wrong = sum(not each.ends_right for each in drags)
     fine &= report(f"fast drags, of {DRAGS}, that do not end on the last state", wrong, 0)
+    fine &= measure_address(notebook, echo)
     disorder = sum(not each.in_order for each in drags)
     return fine & report(f"fast drags, of {DRAGS}, with a picture painted out of order", disorder, 0)
+
+
+def measure_address(notebook: Notebook, echo: Slider) -> bool:
+    """Measure the slider of an address, whose bits and walk follow, beside an echo and the usual way."""
+    lab = Slider(notebook, "mmkit-lab", ".widget-html:has(img)", number=1, last=False)
+    usual = Slider(notebook, "widget-interact", ".jp-OutputArea", number=1)
+    take_turns([echo, lab, usual])
+    for name, slider in (("echo", echo), ("address lab", lab), ("@interact", usual)):
+        print(f"     {name}: {slider.ms:.0f} ms, median of {len(slider.times)}")
+    fine = report("address: @interact with plt.show(), to the lab", usual.ms / lab.ms, 5, at_most=False)
+    return fine & report("address: the lab, to a bare echo through the kernel", lab.ms / echo.ms, 2)
 
 
 def main() -> bool:

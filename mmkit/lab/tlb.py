@@ -47,7 +47,7 @@ class TlbLab(Lab):
         self.ways = Number("Ways", 1, 128, setting.ways)
         self.policy_menu = _menu("Replace", tuple(POLICIES.items()), setting.policy, "12em")
         self.page_menu = _menu("Page of", tuple(PAGES.items()), setting.shift, "11em")
-        self.switch_menu = _menu("On a switch of processes", tuple(SWITCHES.items()), setting.flush, "22em")
+        self.switch_menu = _menu("On a switch of processes", tuple(SWITCHES.items()), setting.flush, "27em")
         self.step_button = button("One", "One access", lambda: self.make(1), style="primary")
         self.ten_button = button("Ten", "Ten accesses", lambda: self.make(10))
         self.hundred_button = button("A hundred", "A hundred accesses", lambda: self.make(100))
