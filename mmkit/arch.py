@@ -63,6 +63,11 @@ class Arch(Record):
         return 8 if self.virt_bits > 32 else 4
 
     @property
+    def pointer_bits(self) -> int:
+        """Bits that an address may have: 64, or as many as are translated where those are no more than 32."""
+        return 64 if self.virt_bits > 32 else self.virt_bits
+
+    @property
     def zone_names(self) -> tuple[str, ...]:
         """Names of the zones this kernel is built with, in ascending order."""
         return tuple(zone.name for zone in self.zones)

@@ -129,7 +129,7 @@ class Mmu:
 
     def _tell(self, virt_addr: int) -> None:
         """Say which entries a walk reads."""
-        if self.trace is not None and 0 <= virt_addr < 1 << 8 * self.arch.word_bytes:
+        if self.trace is not None and 0 <= virt_addr < 1 << self.arch.pointer_bits:
             for step in self.walk(virt_addr).steps if is_canonical(self.arch, virt_addr) else ():
                 told = WalkRead(virt_addr, step.level, step.index, step.entry_addr, step.raw, step.kind)
                 self.trace.emit(told)
@@ -213,8 +213,8 @@ class Mmu:
 
     def _explain(self, virt_addr: int, access: str, user: bool) -> NoReturn:
         """Raise what the processor raises, and say why in words."""
-        if not 0 <= virt_addr < 1 << 8 * self.arch.word_bytes:
-            raise ValueError(f"{virt_addr:#x} is no address of {8 * self.arch.word_bytes} bits")
+        if not 0 <= virt_addr < 1 << self.arch.pointer_bits:
+            raise ValueError(f"{virt_addr:#x} is no address of {self.arch.pointer_bits} bits")
         if not is_canonical(self.arch, virt_addr):
             raise GeneralProtection(virt_addr, self.arch.virt_bits)
         code = WRITE * (access == "w") | USER * user | FETCH * (access == "x" and (self.nxe or self.smep))

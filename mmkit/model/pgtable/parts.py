@@ -26,7 +26,7 @@ def address_parts(arch: Arch | str, virt_addr: int, page_shift: int = 12) -> Add
     [('pgd', 768), ('pte', 291), ('offset', 2748)]
     """
     known = get_arch(arch)
-    word_bits = max(known.virt_bits, 64) if known.virt_bits > 32 else known.virt_bits
+    word_bits = known.pointer_bits
     if not 0 <= virt_addr < 1 << word_bits:
         raise ValueError(f"{virt_addr:#x} is no virtual address of {known.name}: a pointer has {word_bits} bits")
     fields = address_fields(format_of(known), virt_addr, page_shift)
