@@ -72,6 +72,11 @@ class Mmu:
         self.format = format_of(self.arch, nxe=nxe, pse=pse, phys_bits=phys_bits)
         self.wp, self.smep, self.smap, self.pcid, self.ac = wp, smep, smap, pcid, False
         self.nxe = nxe and self.arch.entry_bytes == 8
+        self._frame_mask = getattr(self.format, "frame_mask", 0)
+        self._known: dict[tuple[str, bool, bool, bool, bool, bool], tuple[bool, ...]] = {}
+        # What the bits from the highest translated one up are in an ordinary walk's address.
+        high = (1 << 8 * self.arch.word_bytes - self.arch.virt_bits + 1) - 1
+        self._halves = (0, high) if self.format.plan else ()
         self._cr3 = 0
         self._translator: Translator | None = None
 
@@ -119,13 +124,43 @@ class Mmu:
         if access not in ACCESSES:
             raise ValueError(f"an access is 'r', 'w' or 'x', not {access!r}")
         if self.tlb is not None and (entry := self.tlb.lookup(virt_addr, self.asid, access)) is not None:
-            rights = PteFlags.WRITE * entry.writable | PteFlags.USER * entry.user | PteFlags.EXEC * entry.executable
-            if self._allowed(PteFlags(rights), access, user) and (access != "w" or entry.dirty):
-                return int(entry.translate(virt_addr))
+            rights = entry.writable | entry.user << 1 | entry.executable << 2
+            if self._may(access, user)[rights] and (access != "w" or entry.dirty):
+                return int(entry.phys_addr | virt_addr & (1 << entry.shift) - 1)
         if self.trace is not None:
             self._tell(virt_addr)
+        elif self.tlb is None and (ordinary := self._ordinary(virt_addr, access, user)) is not None:
+            return ordinary
         found = self._quick(virt_addr, access, user)
         return found if found is not None else self._explain(virt_addr, access, user)
+
+    def _ordinary(self, virt_addr: int, access: str, user: bool) -> int | None:
+        """Walk to a page of 4 KiB where nothing is to be marked; None if anything else is the case.
+
+        Most walks are of this kind, so no format is asked here, entry by entry.
+        """
+        if virt_addr >> self.arch.virt_bits - 1 not in self._halves:
+            return None
+        read, table, all_of, any_of, raw = self.words.read, self._cr3 & ~0xFFF, -1, 0, 0
+        for shift, mask, strange in self.format.plan:
+            word = read(table + (virt_addr >> shift & mask) * 8)
+            if word is None or word & strange:
+                return None
+            all_of &= word
+            any_of |= word
+            raw, table = word, word & self._frame_mask
+        if all_of & 0x21 != 0x21 or (access == "w" and not raw & 0x40):
+            return None
+        rights = all_of >> 1 & 3 | 4 * (not any_of >> 63)
+        return table | virt_addr & 0xFFF if self._may(access, user)[rights] else None
+
+    def _may(self, access: str, user: bool) -> tuple[bool, ...]:
+        """As :meth:`allows`, worked out once for each setting of the processor."""
+        key = (access, user, self.wp, self.smep, self.smap, self.ac)
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = self.allows(access, user)
+        return found
 
     def _tell(self, virt_addr: int) -> None:
         """Say which entries a walk reads."""

@@ -28,6 +28,12 @@ class EntryFormat:
     dirty_bit = 0
     names: ClassVar[dict[int, str]] = {}
 
+    plan: tuple[tuple[int, int, int], ...] = ()
+    """For each level its shift, the mask of its index, and the bits that an entry of an ordinary walk has not set.
+
+    Empty where ordinary walks cannot be told so simply.
+    """
+
     def __init__(self, arch: Arch) -> None:
         self.arch = arch
         self.last = len(arch.levels) - 1
@@ -59,6 +65,13 @@ class X86Format(EntryFormat):
         depths = [d for d, shift in enumerate(self.shifts) if shift in large and d < self.last]
         self.large_depths = frozenset(d for d in depths if not (self.pae and d == 0)) if self.pse else frozenset()
         self._frame = ((1 << min(self.phys_bits, 52)) - 1) & ~0xFFF if self.wide else 0xFFFF_F000
+        self.frame_mask = self._frame
+        if self.wide and not self.pae:
+            strange = ((1 << 52) - 1) & ~((1 << self.phys_bits) - 1) | (0 if self.nxe else _NX)
+            self.plan = tuple(
+                (level.shift, (1 << level.bits) - 1, strange | _PS * (depth < self.last))
+                for depth, level in enumerate(arch.levels)
+            )
 
     def accessed_bit(self, depth: int) -> int:
         """Return the accessed bit; PDPTEs of PAE have none."""
