@@ -12,7 +12,7 @@ from mmkit.model.pgtrace import WalkRead
 from mmkit.model.trace import Trace
 
 
-class Machine(NamedTuple):
+class Example(NamedTuple):
     """Whose tables can be walked: how they are called, where they come from, addresses worth looking at."""
 
     arch: str
@@ -38,19 +38,19 @@ class Machine(NamedTuple):
         return {words: addr for words, addr in found.items() if tables.walk(addr).end != "outside"}
 
 
-MACHINES: dict[str, Machine] = {
+MACHINES: dict[str, Example] = {
     machine.arch: machine
     for machine in (
-        Machine("X86", "i386-686-2g"), Machine("X86_PAE", "i386-pae-6g"), Machine("X86_64", "amd64-4g"),
-        Machine("X86_64_LA57", ""), Machine("ARM64", "arm64-4g"), Machine("SV39", ""), Machine("SV48", ""),
-        Machine("TOY", ""),
+        Example("X86", "i386-686-2g"), Example("X86_PAE", "i386-pae-6g"), Example("X86_64", "amd64-4g"),
+        Example("X86_64_LA57", ""), Example("ARM64", "arm64-4g"), Example("SV39", ""), Example("SV48", ""),
+        Example("TOY", ""),
     )
 }  # fmt: skip
 """By architecture: a recorded process where there is one, else a small program's tables as the model makes them."""
 _TABLES: dict[str, Tables] = {}
 
 
-def machine(arch: str) -> Machine:
+def machine(arch: str) -> Example:
     """Return the machine of an architecture. Raises ValueError for an unknown one."""
     if arch not in MACHINES:
         raise ValueError(f"unknown architecture {arch!r}: choose one of {', '.join(MACHINES)}")

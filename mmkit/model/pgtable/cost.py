@@ -1,7 +1,7 @@
 """What page tables cost in memory: counted from addresses alone, without making them.
 
-Models: a table exists if an address below it is mapped (mm/memory.c, Linux 6.18, __pte_alloc() and its like). Leaves
-out: large pages, tables that stay although they have become empty.
+Models: a table exists if an address below it is mapped (mm/memory.c, Linux 6.18, __pte_alloc() and its like).
+Leaves out: large pages, tables that stay although they have become empty.
 """
 
 from __future__ import annotations
