@@ -10,7 +10,7 @@ from mmkit.units import format_address
 from mmkit.view import ink
 from mmkit.view.artist import Box
 from mmkit.view.cells import Cells, Letters
-from mmkit.view.parts import listed, outline_of, segments
+from mmkit.view.parts import listed, outline_of, segments, write_to_fit
 from mmkit.view.picture import MARGIN, Picture
 
 HEIGHT = 232
@@ -33,7 +33,9 @@ def upper_words(parts: AddressParts) -> str:
         return ""
     bits = f"bits {parts.word_bits - 1} to {parts.virt_bits}"
     if parts.arch.startswith("ARM"):
-        return f"{bits} choose the root: all zeros TTBR0, a process's, all ones TTBR1, the kernel's"
+        if not parts.canonical:
+            return f"{bits} are neither all zeros (TTBR0) nor all ones (TTBR1): there is no root for this address"
+        return f"{bits} are {'ones: TTBR1, the kernel' if parts.above else 'zeros: TTBR0, the process'}'s root"
     if parts.canonical:
         return f"{bits} are {'ones' if parts.above else 'zeros'}, copies of bit {parts.virt_bits - 1}"
     return f"{bits} are not copies of bit {parts.virt_bits - 1}: this address is not canonical, no table is looked at"
@@ -130,10 +132,9 @@ class AddressPicture(Picture):
         self.alt = alt_address(parts)
         self._title.set(format_address(parts.virt_addr, parts.word_bits))
         upper = upper_words(parts)
-        self._told.set(
-            f"{parts.title}; {parts.virt_addr:,} in decimal" + (f"; {upper}" if upper else ""),
-            colour=ink.TEXT if parts.canonical else ink.ALERT,
-        )
+        told = f"{parts.title}; {parts.virt_addr:,} in decimal" + (f"; {upper}" if upper else "")
+        write_to_fit(self._told, told, self.width - 2 * MARGIN)
+        self._told.set(colour=ink.TEXT if parts.canonical else ink.ALERT)
         self._put_bits(parts)
         for column, field in zip(self.columns, parts.fields, strict=True):
             column.put(parts, field)

@@ -173,6 +173,13 @@ def write_lines(labels: Sequence[Label], lines: Sequence[str]) -> None:
         label.set(lines[number] if number < len(lines) else "")
 
 
+def write_to_fit(label: Label, text: str, width: float, size: float = 12, least: float = 9.5) -> None:
+    """Write a line in the largest size, down to ``least``, in which it is at most ``width`` CSS pixels wide."""
+    while size > least and text_width(text, size) > width:
+        size -= 0.5
+    label.set(text, size=size)
+
+
 def wrapped(text: str, width: float, size: float = 12) -> list[str]:
     """Break ``text`` into lines of at most ``width`` CSS pixels."""
     lines = [""]

@@ -71,7 +71,7 @@ class TracePicture(Picture):
         if state.rows:
             self._high_page.set(f"page 0x{state.rows[-1][1]:x}")
             self._low_page.set(f"page 0x{state.rows[0][0]:x}" if len(state.rows) * self._cell[1] > 26 else "")
-        self._end.set(f"access {state.accesses:,}")
+        self._end.set(f"access {state.accesses:,}" if self._right - _LEFT > 180 else "")
         values = _values(state)
         self.cells.put(values[::-1], (_LEFT, _TOP, self._right, _TOP + self._high))
         self._put_cursor(state, done)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from mmkit.model.pgstate import WalkState, WalkStep
 from mmkit.units import format_address, format_size
 from mmkit.view import ink
-from mmkit.view.artist import Box, Boxes, Label
-from mmkit.view.parts import segments, wrapped, write_lines
+from mmkit.view.artist import Box, Boxes
+from mmkit.view.parts import segments, wrapped, write_lines, write_to_fit
 from mmkit.view.picture import MARGIN, Picture
 
 HEIGHT = 288
@@ -135,7 +135,7 @@ class WalkPicture(Picture):
         step = min((self.width - MARGIN - _LEFT) / (len(self.names) + 1), _MOST + _GAP)
         self._title = self.text(MARGIN, 24, "", 14, live=True, bold=True)
         self._badge = self.badge(state.source)
-        self._told = [self.text(MARGIN, 45, "", 12, live=True)]
+        self._told = self.text(MARGIN, 45, "", 12, live=True)
         self.boxes = self.live(Boxes((0, _TOP - 30, self.width, _BELOW)))
         self.arrows = self.line([], [], ink.TEXT, 1.6, live=True, zorder=4)
         self.tables = [
@@ -162,7 +162,7 @@ class WalkPicture(Picture):
         self.alt = alt_walk(state)
         self._badge.set(str(state.source))
         self._title.set(f"The walk for {format_address(state.walk.virt_addr, state.parts.word_bits)}")
-        _fit_line(self._told[0], step_words(state), self.width - 2 * MARGIN)
+        write_to_fit(self._told, step_words(state), self.width - 2 * MARGIN)
         self._cr3.set(f"0x{state.root_addr:x}")
         boxes, inks = [Box(MARGIN, _TOP, _CR3 + MARGIN, _TOP + _ROW)], [ink.FIELD]
         lines = []
@@ -208,14 +208,6 @@ class WalkPicture(Picture):
             return ["✘ no page:", *wrapped(_WHY[state.walk.end], self._page_wide, 11)]
         size = format_size(1 << state.walk.page_shift)
         return ["physical address", f"0x{state.walk.phys_addr:x}", f"in a page of {size}"]
-
-
-def _fit_line(label: Label, text: str, width: float) -> None:
-    """Write a line as large as it fits."""
-    size = 12.0
-    while size > 9.5 and len(wrapped(text, width, size)) > 1:
-        size -= 0.5
-    label.set(text, size=size)
 
 
 def _arrow(x0: float, y0: float, x1: float, y1: float) -> list[list[tuple[float, float]]]:

@@ -10,6 +10,7 @@ from beforesamples import BEFORE_AFTER_PICTURES
 from fragsamples import FRAGMENTATION_PICTURES
 from kmallocsamples import KMALLOC_PICTURES
 from slabsamples import SLAB_PICTURES
+from tablesamples import TABLE_PICTURES
 from vmasamples import VMA_PICTURES
 
 from mmkit.data import recording
@@ -181,6 +182,7 @@ PICTURES: dict[str, Callable[[], Picture]] = {
     **KMALLOC_PICTURES,
     **BEFORE_AFTER_PICTURES,
     **VMA_PICTURES,
+    **TABLE_PICTURES,
 }  # fmt: skip
 
 
