@@ -25,6 +25,22 @@ def row(*parts: widgets.Widget) -> widgets.HBox:
     return widgets.HBox(parts, layout=look)
 
 
+def menu(name: str, options: Any, value: Any, width: str) -> widgets.Dropdown:
+    """Return a menu whose name stands before it, as wide as ``width`` together with it."""
+    return widgets.Dropdown(
+        description=name, options=options, value=value, layout=widgets.Layout(width=width),
+        style={"description_width": "initial"},
+    )  # fmt: skip
+
+
+def text(name: str, value: str, width: str, placeholder: str = "") -> widgets.Text:
+    """Return a box for a line of text whose name stands before it."""
+    return widgets.Text(
+        value, description=name, placeholder=placeholder, layout=widgets.Layout(width=width),
+        style={"description_width": "initial"},
+    )  # fmt: skip
+
+
 class Number(widgets.HBox):
     """A whole number: a box that bears the name and, beside it, a slider, for which Chromium knows no name."""
 

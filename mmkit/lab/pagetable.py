@@ -7,7 +7,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from mmkit.arch import PRESETS, get_arch
-from mmkit.lab.bar import button, row
+from mmkit.lab.bar import button, menu, row, text
 from mmkit.lab.base import Lab, handler
 from mmkit.lab.tablebench import ACCESSES, NAMES, RIGHTS, SIZES, TableBench, TablesState
 from mmkit.lab.timeline import Entry
@@ -17,13 +17,6 @@ from mmkit.units import format_size, parse_address
 from mmkit.view.pagetree import TreesPicture
 
 ARCHES = ("TOY", "X86", "X86_PAE", "X86_64", "X86_64_LA57")
-_LOOK: dict[str, Any] = {"style": {"description_width": "initial"}}
-
-
-def _menu(name: str, options: Any, value: Any, width: str) -> widgets.Dropdown:
-    return widgets.Dropdown(
-        description=name, options=options, value=value, layout=widgets.Layout(width=width), **_LOOK
-    )  # fmt: skip
 
 
 class PageTableLab(Lab):
@@ -44,18 +37,16 @@ class PageTableLab(Lab):
         self.process_menu.observe(self._told(lambda number: self.switch(number)), "value")
 
     def _make_controls(self, arch: str) -> None:
-        self.arch_menu = _menu("Machine", tuple((PRESETS[name].title, name) for name in ARCHES), arch, "30em")
-        self.process_menu = _menu("Running", tuple((name, i) for i, name in enumerate(NAMES)), 0, "14em")
-        self.address_box = widgets.Text("0x6000", description="Address", layout=widgets.Layout(width="17em"), **_LOOK)
-        self.frame_box = widgets.Text(
-            "", description="Frame", placeholder="a new one", layout=widgets.Layout(width="11em"), **_LOOK
-        )
-        self.rights_menu = _menu("Rights", tuple(RIGHTS), "rw-", "14em")
-        self.size_menu = _menu("Page of", ("4 KiB",), "4 KiB", "10em")
+        self.arch_menu = menu("Machine", tuple((PRESETS[name].title, name) for name in ARCHES), arch, "30em")
+        self.process_menu = menu("Running", tuple((name, i) for i, name in enumerate(NAMES)), 0, "14em")
+        self.address_box = text("Address", "0x6000", "17em")
+        self.frame_box = text("Frame", "", "11em", "a new one")
+        self.rights_menu = menu("Rights", tuple(RIGHTS), "rw-", "14em")
+        self.size_menu = menu("Page of", ("4 KiB",), "4 KiB", "10em")
         self.map_button = button("Map", "Let the address lead to the frame", self.map, style="primary")
         self.unmap_button = button("Unmap", "Take the page at the address away", self.unmap)
         self.protect_button = button("Protect", "Give the page at the address these rights", self.protect)
-        self.access_menu = _menu("Access", tuple(ACCESSES), "write", "11em")
+        self.access_menu = menu("Access", tuple(ACCESSES), "write", "11em")
         self.user_box = widgets.Checkbox(
             True, description="by user code", indent=False, layout=widgets.Layout(width="9em")
         )
@@ -125,8 +116,8 @@ class PageTableLab(Lab):
     ) -> None:  # fmt: skip
         """Map a frame, an empty box is a new one, at an address of the running process."""
         at, what = self._address(addr), self.rights_menu.value if rights is None else rights
-        text = self.frame_box.value.strip() if pfn is None else pfn
-        frame = None if text == "" else parse_address(text)
+        typed = self.frame_box.value.strip() if pfn is None else pfn
+        frame = None if typed == "" else parse_address(typed)
         sizes, of = sizes_of(self.timeline.current.snapshot.spaces.arch), self.size_menu.value if size is None else size
         choice(RIGHTS, what, "set of rights")
         choice(sizes, of, "page size here")

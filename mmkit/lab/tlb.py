@@ -6,7 +6,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from mmkit.lab.bar import Number, button, row
+from mmkit.lab.bar import Number, button, menu, row
 from mmkit.lab.base import Lab, handler
 from mmkit.lab.pictures import Pictures
 from mmkit.lab.timeline import Entry
@@ -15,14 +15,6 @@ from mmkit.lab.vmamenus import choice
 from mmkit.record import replace
 from mmkit.view.tlb import TlbPicture, is_detailed
 from mmkit.view.tracemap import TracePicture
-
-_LOOK: dict[str, Any] = {"style": {"description_width": "initial"}}
-
-
-def _menu(name: str, options: Any, value: Any, width: str) -> widgets.Dropdown:
-    return widgets.Dropdown(
-        description=name, options=options, value=value, layout=widgets.Layout(width=width), **_LOOK
-    )  # fmt: skip
 
 
 class TlbLab(Lab):
@@ -41,13 +33,13 @@ class TlbLab(Lab):
         self._connect()
 
     def _make_controls(self, setting: Setting) -> None:
-        self.pattern_menu = _menu("Accesses", tuple(PATTERNS), setting.pattern, "22em")
-        self.geometry_menu = _menu("TLB", (("of your own", None), *GEOMETRIES.items()), None, "31em")
+        self.pattern_menu = menu("Accesses", tuple(PATTERNS), setting.pattern, "22em")
+        self.geometry_menu = menu("TLB", (("of your own", None), *GEOMETRIES.items()), None, "31em")
         self.entries = Number("Entries", 1, 4096, setting.entries)
         self.ways = Number("Ways", 1, 128, setting.ways)
-        self.policy_menu = _menu("Replace", tuple(POLICIES.items()), setting.policy, "12em")
-        self.page_menu = _menu("Page of", tuple(PAGES.items()), setting.shift, "11em")
-        self.switch_menu = _menu("On a switch of processes", tuple(SWITCHES.items()), setting.flush, "27em")
+        self.policy_menu = menu("Replace", tuple(POLICIES.items()), setting.policy, "12em")
+        self.page_menu = menu("Page of", tuple(PAGES.items()), setting.shift, "11em")
+        self.switch_menu = menu("On a switch of processes", tuple(SWITCHES.items()), setting.flush, "27em")
         self.step_button = button("One", "One access", lambda: self.make(1), style="primary")
         self.ten_button = button("Ten", "Ten accesses", lambda: self.make(10))
         self.hundred_button = button("A hundred", "A hundred accesses", lambda: self.make(100))
@@ -111,9 +103,9 @@ class TlbLab(Lab):
     def choose(self, **chosen: Any) -> None:
         """Begin anew with another ``pattern``, ``entries``, ``ways``, ``policy``, page ``shift`` or ``flush``."""
         now = self.timeline.current.snapshot.setting
-        for name, menu in (("pattern", PATTERNS), ("policy", dict.fromkeys(POLICIES.values()))):
+        for name, known in (("pattern", PATTERNS), ("policy", dict.fromkeys(POLICIES.values()))):
             if name in chosen:
-                choice(menu, chosen[name], name)
+                choice(known, chosen[name], name)
         if chosen.get("shift", 12) not in PAGES.values():
             raise ValueError(f"pages of 2**{chosen['shift']} bytes cannot be chosen here: {', '.join(PAGES)}")
         try:

@@ -7,7 +7,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from mmkit.lab.bar import button, row
+from mmkit.lab.bar import button, menu, row, text
 from mmkit.lab.base import Lab, handler
 from mmkit.lab.pictures import Pictures
 from mmkit.lab.slabbench import is_whole
@@ -53,16 +53,6 @@ _CHOOSE, _NOWHERE = "choose an address", -1
 _LOOK: dict[str, Any] = {"style": {"description_width": "initial"}}
 
 
-def _menu(name: str, options: Any, width: str, value: Any) -> widgets.Dropdown:
-    return widgets.Dropdown(
-        description=name, options=options, value=value, layout=widgets.Layout(width=width), **_LOOK
-    )  # fmt: skip
-
-
-def _text(name: str, value: str, width: str) -> widgets.Text:
-    return widgets.Text(value, description=name, layout=widgets.Layout(width=width), **_LOOK)
-
-
 def _offer(menu: widgets.Dropdown, options: dict[str, Any], value: Any) -> None:
     """Let a menu offer something else; nothing is sent if it does already."""
     if tuple(options.items()) != tuple(menu.options):
@@ -92,35 +82,35 @@ class VmaLab(Lab):
         self._connect()
 
     def _make_task_controls(self, stage: str) -> None:
-        self.stage_menu = _menu("Begin with", tuple(STAGES), "19em", stage)
-        self.task_menu = _menu("Task", (("none", 0),), "17em", 0)
+        self.stage_menu = menu("Begin with", tuple(STAGES), stage, "19em")
+        self.task_menu = menu("Task", (("none", 0),), 0, "17em")
         self.fork_button = button("fork", "A child process, with a copy of the address space", self.fork)
         self.thread_button = button("New thread", "A thread, which shares the address space", self.thread)
         self.exec_button = button("execve", "Run python in this process, in a new address space", self.execute)
         self.exit_button = button("exit", "End this task", self.exit)
 
     def _make_call_controls(self) -> None:
-        self.place_menu = _menu("Place", ((_CHOOSE, _NOWHERE),), "23em", _NOWHERE)
-        self.address_box = _text("Address", "0x10000000", "17em")
-        self.length_box = _text("Length", "4 pages", "11em")
+        self.place_menu = menu("Place", ((_CHOOSE, _NOWHERE),), _NOWHERE, "23em")
+        self.address_box = text("Address", "0x10000000", "17em")
+        self.length_box = text("Length", "4 pages", "11em")
         self.read_button = button("Read", "Read one byte at the address", partial(self.touch, write=False))
         self.write_button = button("Write", "Write one byte at the address", partial(self.touch, write=True))
-        self.prot_menu = _menu("Rights", tuple(PROTS), "8em", "rw-")
-        self.sharing_menu = _menu("Kind", tuple(SHARING), "9em", "private")
-        self.memory_menu = _menu("Backed by", tuple(memories(()).items()), "27em", ANONYMOUS)
-        self.offset_box = _text("Offset", "0", "8em")
-        self.where_menu = _menu("Where", tuple(PLACES), "18em", "anywhere")
-        self.extra_menu = _menu("With", tuple(EXTRAS), "12em", "nothing")
+        self.prot_menu = menu("Rights", tuple(PROTS), "rw-", "8em")
+        self.sharing_menu = menu("Kind", tuple(SHARING), "private", "9em")
+        self.memory_menu = menu("Backed by", tuple(memories(()).items()), ANONYMOUS, "27em")
+        self.offset_box = text("Offset", "0", "8em")
+        self.where_menu = menu("Where", tuple(PLACES), "anywhere", "18em")
+        self.extra_menu = menu("With", tuple(EXTRAS), "nothing", "12em")
         self.mmap_button = button("mmap", "Map Length bytes", self.mmap, style="primary")
         self.munmap_button = button("munmap", "Unmap Length bytes from Address on", self.munmap)
         self.mprotect_button = button("mprotect", "Give them these Rights", self.mprotect)
         self.mlock_button = button("mlock", "Lock them into memory", self.mlock)
         self.munlock_button = button("munlock", "Let them go again", self.munlock)
-        self.advice_menu = _menu("Advice", tuple(ADVICE), "16em", "MADV_DONTNEED")
+        self.advice_menu = menu("Advice", tuple(ADVICE), "MADV_DONTNEED", "16em")
         self.madvise_button = button("madvise", "Give this advice about them", self.madvise)
-        self.new_length_box = _text("New length", "8 pages", "13em")
-        self.how_menu = _menu("Move", tuple(REMAPS), "18em", "may move")
-        self.new_address_box = _text("New address", "0x20000000", "17em")
+        self.new_length_box = text("New length", "8 pages", "13em")
+        self.how_menu = menu("Move", tuple(REMAPS), "may move", "18em")
+        self.new_address_box = text("New address", "0x20000000", "17em")
         self.mremap_button = button("mremap", "Resize or move what lies at Address", self.mremap)
         self.heap_box = widgets.BoundedIntText(
             4, min=-65536, max=65536, description="Heap by pages", layout=widgets.Layout(width="11em"), **_LOOK
@@ -130,10 +120,10 @@ class VmaLab(Lab):
     def _make_view_controls(self, picture: str) -> None:
         if picture not in PICTURES:
             raise ValueError(f"there is no picture {picture!r}: choose one of {', '.join(map(repr, PICTURES))}")
-        self.kind_menu = _menu("Search in", tuple(KINDS.items()), "17em", "maple")
+        self.kind_menu = menu("Search in", tuple(KINDS.items()), "maple", "17em")
         self.find_button = button("Find", "Look for the area of Address", self.find)
-        self.picture_menu = _menu("Picture", tuple(PICTURES.items()), "20em", PICTURES[picture])
-        self.text_menu = _menu("Text", tuple(TEXTS), "16em", "none")
+        self.picture_menu = menu("Picture", tuple(PICTURES.items()), PICTURES[picture], "20em")
+        self.text_menu = menu("Text", tuple(TEXTS), "none", "16em")
         self.text_box = widgets.HTML()
 
     def _rows(self) -> tuple[widgets.Widget, ...]:
