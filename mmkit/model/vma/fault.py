@@ -20,23 +20,31 @@ from mmkit.model.vmatrace import VmaFault
 if TYPE_CHECKING:
     from mmkit.model.vma.mm import MmStruct
 
+_WANTED = {"r": f.VM_ACCESS_FLAGS, "w": f.VM_WRITE, "x": f.VM_EXEC}
 FAULT_AROUND = 16
 """Pages that one read fault of a file maps at most (fault_around_bytes)."""
 
 
 def touch(mm: MmStruct, addr: int, write: bool) -> bool:
     """Access one byte; returns whether that took a fault. Raises FatalSignal where a process would get one."""
+    return mm.fault_in(area_for(mm, addr, "w" if write else "r"), addr, write)
+
+
+def area_for(mm: MmStruct, addr: int, access: str) -> Vma:
+    """Return the area that holds an address, and allows to read, write or execute ("r", "w", "x"); stacks grow for it.
+
+    Raises FatalSignal SIGSEGV if there is none.
+    """
     _check_canonical(mm, addr)
     vma = mm.index.find(addr)
     if vma is None:
         raise FatalSignal("SIGSEGV", "SEGV_MAPERR", addr, "nothing is mapped there, and no stack above could grow")
     if vma.vm_start > addr:
         expand_stack(mm, vma, addr)
-    wanted = f.VM_WRITE if write else f.VM_ACCESS_FLAGS
-    if not vma.vm_flags & wanted:
-        what = "written" if write else "read"
+    if not vma.vm_flags & _WANTED[access]:
+        what = {"r": "read", "w": "written", "x": "executed"}[access]
         raise FatalSignal("SIGSEGV", "SEGV_ACCERR", addr, f"the area may not be {what}: {f.perms_of(vma.vm_flags)}")
-    return fault_in(mm, vma, addr, write)
+    return vma
 
 
 def _check_canonical(mm: MmStruct, addr: int) -> None:
@@ -109,7 +117,7 @@ def populate_area(mm: MmStruct, vma: Vma, start: int, end: int) -> bool:
     write = vma.vm_flags & (f.VM_WRITE | f.VM_SHARED) == f.VM_WRITE
     for addr in range(start, end, 4096):
         try:
-            fault_in(mm, vma, addr, write)
+            mm.fault_in(vma, addr, write)
         except FatalSignal:
             return False
     return True

@@ -24,8 +24,7 @@ def copy_areas(parent: MmStruct, child: MmStruct) -> None:
         child.index.insert(twin)
         child.account(twin.vm_flags, twin.pages)
         if vma.anon_vma is not None and not vma.vm_flags & f.VM_WIPEONFORK:
-            for page, kind in parent.resident.within(vma.vm_start, vma.vm_end):
-                child.resident.put(page, kind)
+            parent.copy_pages(child, vma)
 
 
 def _copy(child: MmStruct, vma: Vma) -> Vma:

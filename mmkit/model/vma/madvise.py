@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from mmkit.errors import FatalSignal, MmError
 from mmkit.model import vmaflags as f
 from mmkit.model.vma.area import Vma
-from mmkit.model.vma.fault import fault_in
 from mmkit.model.vma.merge import modify
 from mmkit.model.vma.munmap import zap
 from mmkit.model.vmatrace import VmaFlags
@@ -108,6 +107,7 @@ def _drop(mm: MmStruct, vma: Vma, start: int, end: int, advice: int) -> None:
     if advice == f.MADV_FREE:
         if not vma.is_anonymous:
             raise MmError(EINVAL, "MADV_FREE is for private anonymous memory only")
+        mm.lazy_free(start, end)
         return
     zap(mm, start, end)
 
@@ -132,7 +132,7 @@ def _populate(mm: MmStruct, start: int, end: int, write: bool) -> None:
             raise MmError(EINVAL, f"the area at {vma.vm_start:#x} cannot be populated so: {f.perms_of(vma.vm_flags)}")
         try:
             for addr in range(start, min(end, vma.vm_end), 4096):
-                fault_in(mm, vma, addr, write)
+                mm.fault_in(vma, addr, write)
         except FatalSignal as signal:
             raise MmError(EFAULT, str(signal)) from None
         start = vma.vm_end

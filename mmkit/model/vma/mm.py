@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from errno import EAGAIN, ENOMEM
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmkit.arch import Arch, get_arch
 from mmkit.errors import MmError
@@ -16,7 +16,7 @@ from mmkit.model import vmaflags as f
 from mmkit.model.snapshot import MODEL, Source
 from mmkit.model.vma.area import OpenFile, Vma
 from mmkit.model.vma.brk import do_brk
-from mmkit.model.vma.fault import populate, touch
+from mmkit.model.vma.fault import fault_in, populate, touch
 from mmkit.model.vma.fork import copy_areas
 from mmkit.model.vma.index import VmaIndex
 from mmkit.model.vma.madvise import do_madvise
@@ -217,8 +217,8 @@ class MmStruct:
 
     def fork(self) -> MmStruct:
         """Return the address space of a child."""
-        child = MmStruct(
-            self.arch, name=self.name, kernel=self.rules.kernel, stack_limit=self.stack_limit,
+        child = self.twin(
+            name=self.name, kernel=self.rules.kernel, stack_limit=self.stack_limit,
             data_limit=self.data_limit, as_limit=self.as_limit, memlock_limit=self.memlock_limit,
             max_map_count=self.max_map_count, soft_dirty=self.soft_dirty, privileged=self.privileged,
             trace=self.trace, ids=self.ids,
@@ -228,6 +228,27 @@ class MmStruct:
             setattr(child, field, getattr(self, field))
         copy_areas(self, child)
         return child
+
+    # What page tables would follow with; a machine's address spaces have some.
+
+    def twin(self, **settings: Any) -> MmStruct:
+        """Return an empty address space of the same machine."""
+        return MmStruct(self.arch, **settings)
+
+    def fault_in(self, vma: Vma, addr: int, write: bool) -> bool:
+        """Make the page at ``addr`` of an area resident; returns whether that took a fault. Raises FatalSignal."""
+        return fault_in(self, vma, addr, write)
+
+    def copy_pages(self, child: MmStruct, vma: Vma) -> None:
+        """Give a child the resident pages of an area."""
+        for page, kind in self.resident.within(vma.vm_start, vma.vm_end):
+            child.resident.put(page, kind)
+
+    def change_protection(self, vma: Vma, start: int, end: int) -> None:
+        """The rights of [start, end), a part of an area, have changed."""
+
+    def lazy_free(self, start: int, end: int) -> None:
+        """The own pages of [start, end) may be freed when memory is short (MADV_FREE)."""
 
     def get(self) -> MmStruct:
         """One more thread uses it."""

@@ -77,6 +77,7 @@ def _fixup(mm: MmStruct, vma: Vma, start: int, end: int, flags: int) -> Vma:
         flags &= ~f.VM_ACCOUNT
     vma = modify(mm, vma, start, end, flags)
     vma.vm_flags = flags
+    mm.change_protection(vma, start, end)
     mm.tell(VmaFlags, start, end, old, flags)
     mm.account(old, -((end - start) >> 12))
     mm.account(flags, (end - start) >> 12)
