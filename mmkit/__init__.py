@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mmkit.model.buddy import BuddyAllocator
     from mmkit.model.gfp import Gfp
     from mmkit.model.kmalloc import SlabAllocator
+    from mmkit.model.machine import Machine, Process
     from mmkit.model.memory import PhysicalMemory
     from mmkit.model.migratetype import MigrateType
     from mmkit.model.mmu import Mmu, PageFault
@@ -31,6 +32,7 @@ _HOMES = {
     "mmkit.model.buddy": ("BuddyAllocator",),
     "mmkit.model.gfp": ("Gfp",),
     "mmkit.model.kmalloc": ("SlabAllocator",),
+    "mmkit.model.machine": ("Machine", "Process"),
     "mmkit.model.memory": ("PhysicalMemory",),
     "mmkit.model.migratetype": ("MigrateType",),
     "mmkit.model.mmu": ("Mmu", "PageFault"),
@@ -60,6 +62,7 @@ __all__ = [
     "File",
     "Gfp",
     "KmemCache",
+    "Machine",
     "MemMap",
     "MigrateType",
     "MmStruct",
@@ -69,6 +72,7 @@ __all__ = [
     "PageFlags",
     "PageTable",
     "PhysicalMemory",
+    "Process",
     "PteFlags",
     "SlabAllocator",
     "Tlb",

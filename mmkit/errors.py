@@ -52,7 +52,7 @@ class FatalSignal(MmkitError):
     """An access for which Linux kills a process: ``signal`` SIGSEGV or SIGBUS, its ``code``, the address."""
 
     def __init__(self, signal: str, code: str, addr: int, why: str) -> None:
-        self.signal, self.code, self.addr = signal, code, addr
+        self.signal, self.code, self.addr, self.why = signal, code, addr, why
         super().__init__(f"{signal} ({code}) at {addr:#x}: {why}")
 
 

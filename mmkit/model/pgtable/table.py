@@ -38,7 +38,7 @@ class PageTable:
     ) -> None:  # fmt: skip
         self.arch, self.memory, self.trace = get_arch(arch), memory, trace
         self.format = format_of(self.arch, **settings)
-        self.words = words or TableWords(self.arch.entry_bytes, self.arch.page_shift)
+        self.words = TableWords(self.arch.entry_bytes, self.arch.page_shift) if words is None else words
         self._pages: dict[int, Page] = {}
         self.cr3 = self._new_table(0)
 
@@ -132,6 +132,28 @@ class PageTable:
             raise ValueError(
                 f"{virt_addr:#x} is no virtual address of {self.arch.name}: they have {self.arch.virt_bits} bits"
             )
+
+    def entry(self, virt_addr: int) -> int:
+        """Return the entry of the last level for an address; 0 if there is none, or no table for it."""
+        last, table = self.format.last, self.cr3
+        for depth in range(last):
+            raw = self.words.read(self._entry_addr(table, virt_addr, depth))
+            if not raw or self.format.leaf(raw, depth):
+                return 0
+            table = int(self.format.address(raw, depth))
+        return self.words.read(self._entry_addr(table, virt_addr, last)) or 0
+
+    def set_entry(self, virt_addr: int, raw: int, make: bool = False) -> None:
+        """Write the entry of the last level as it is, with ``make`` also where its tables have to be made first.
+
+        Raises ValueError, if there are none and none are to be made, and what :meth:`map` does.
+        """
+        if make and not self.entry(virt_addr):
+            self.map(virt_addr, int(self.format.address(raw, self.format.last)) >> self.arch.page_shift)
+        found = self.walk(virt_addr)
+        if len(found.steps) <= self.format.last:
+            raise ValueError(f"there is no table for {virt_addr:#x}")
+        self._write(found.steps[-1].entry_addr, raw, self.format.last)
 
     def unmap(self, virt_addr: int) -> None:
         """Take away the page at ``virt_addr``, and tables that are empty then. Raises ValueError if none is there."""

@@ -40,6 +40,10 @@ class ResidentPages:
         self._kinds[page] = kind
         self._counts[kind] += 1
 
+    def forget(self, page: int) -> None:
+        """A page is not there any more."""
+        self._counts[self._kinds.pop(page)] -= 1
+
     def within(self, start: int, end: int) -> Iterator[tuple[int, str]]:
         """Yield the pages of the addresses [start, end) that are there, with their kinds; in no order."""
         first, last = start >> 12, end >> 12

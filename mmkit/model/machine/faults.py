@@ -1,0 +1,137 @@
+"""The page fault: what the kernel does when the processor finds no translation, or one that forbids the access.
+
+Models: arch/x86/mm/fault.c, do_user_addr_fault(); mm/memory.c (Linux 6.18), handle_pte_fault(), do_anonymous_page(),
+do_fault(), do_fault_around(), do_cow_fault(), do_wp_page(), wp_can_reuse_anon_folio(). Leaves out: huge pages, swap,
+races between threads, userfaultfd; a page that was read from the disk is there at once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mmkit.errors import FatalSignal
+from mmkit.model import vmaflags as f
+from mmkit.model.machine.frames import ANON_VMA_BASE
+from mmkit.model.machinetrace import FaultDone
+from mmkit.model.page import Page
+from mmkit.model.pageflags import PageFlags
+from mmkit.model.vma.anon import prepare_anon_vma
+from mmkit.model.vma.area import Vma
+from mmkit.model.vma.fault import FAULT_AROUND
+from mmkit.model.vma.resident import ANON, FILE, SHMEM, ZERO
+
+if TYPE_CHECKING:
+    from mmkit.model.machine.space import MachineMm
+
+
+def fault_in(space: MachineMm, vma: Vma, addr: int, write: bool) -> bool:
+    """Make an access possible that the area allows; returns whether that took a fault.
+
+    Raises FatalSignal SIGBUS for a page that the file does not have, OutOfMemory.
+    """
+    page = addr >> 12
+    kind = space.pages.kind(page)
+    if kind and (not write or space.pages.writable(page)):
+        return False
+    if kind:
+        what, major = _write_protected(space, vma, page, kind), False
+    elif vma.is_anonymous:
+        what, major = _anonymous(space, vma, page, write), False
+    elif vma.vm_file is None:
+        space.pages.map(page, ZERO, space.pages.make(vma, space.machine.frames.zero.pfn, False), None)
+        what, major = "a page of the kernel's own", False
+    else:
+        what, major = _of_file(space, vma, addr, write)
+    space.count_fault(major)
+    space.tell(FaultDone, page << 12, write, major, what)
+    return True
+
+
+def _anonymous(space: MachineMm, vma: Vma, page: int, write: bool) -> str:
+    if not write:
+        space.pages.map(page, ZERO, space.pages.make(vma, space.machine.frames.zero.pfn, False), None)
+        return "the zero page"
+    _own(space, vma, page, space.machine.frames.new())
+    return "a new page of zeros"
+
+
+def _own(space: MachineMm, vma: Vma, page: int, struct: Page) -> None:
+    """Map a new page that is the process's own."""
+    number = prepare_anon_vma(space, vma) or vma.anon_vma or 0
+    struct.set_anon(ANON_VMA_BASE + 0x80 * number, vma.pgoff_at(page << 12))
+    struct.set_flags(PageFlags.uptodate)
+    space.machine.lru_add(struct)
+    may_write = bool(vma.vm_flags & f.VM_WRITE)
+    space.pages.map(page, ANON, space.pages.make(vma, struct.pfn, may_write, dirty=may_write), struct)
+
+
+def _of_file(space: MachineMm, vma: Vma, addr: int, write: bool) -> tuple[str, bool]:
+    assert vma.vm_file is not None
+    file, index, page = vma.vm_file.file, vma.pgoff_at(addr), addr >> 12
+    if not write:
+        _fault_around(space, vma, page)
+    struct, major = _cached(space, vma, addr, index)
+    if write and not vma.vm_flags & f.VM_SHARED:
+        copy = space.machine.frames.copy(struct.pfn)
+        _own(space, vma, page, copy)
+        return f"a copy of page {index} of {file.name}", major
+    _map_file(space, vma, page, struct, write)
+    return f"page {index} of {file.name}", major
+
+
+def _cached(space: MachineMm, vma: Vma, addr: int, index: int) -> tuple[Page, bool]:
+    assert vma.vm_file is not None
+    try:
+        return space.machine.page_cache.get(vma.vm_file.file, index)
+    except FatalSignal as signal:
+        raise FatalSignal("SIGBUS", "BUS_ADRERR", addr, signal.why) from None
+
+
+def _map_file(space: MachineMm, vma: Vma, page: int, struct: Page, write: bool) -> None:
+    """Map a page of the page cache; only what was written through a shared mapping is dirty."""
+    assert vma.vm_file is not None
+    kind = SHMEM if vma.vm_file.file.kind == "tmpfs" else FILE
+    shared = vma.vm_flags & (f.VM_SHARED | f.VM_WRITE) == f.VM_SHARED | f.VM_WRITE
+    if write:
+        struct.set_flags(PageFlags.dirty)
+    struct.get()
+    # Shared memory needs not be told of the first write; a file system does.
+    may_write = shared and (write or kind == SHMEM)
+    space.pages.map(page, kind, space.pages.make(vma, struct.pfn, may_write, dirty=write), struct)
+
+
+def _fault_around(space: MachineMm, vma: Vma, page: int) -> None:
+    """Map the pages around that are in the page cache: a window of 16, cut to the area and to the page table."""
+    assert vma.vm_file is not None
+    file, cache = vma.vm_file.file, space.machine.page_cache
+    first = max(page - page % FAULT_AROUND, vma.vm_start >> 12)
+    last = min(first + FAULT_AROUND, vma.vm_end >> 12, (page | space.ptrs_per_pte - 1) + 1)
+    for near in range(first, last):
+        index = vma.pgoff_at(near << 12)
+        if near != page and file.has(index) and space.pages.kind(near) is None:
+            _map_file(space, vma, near, cache.get(file, index)[0], write=False)
+
+
+def _write_protected(space: MachineMm, vma: Vma, page: int, kind: str) -> str:
+    """A write to a page that is there, but may not be written yet (do_wp_page())."""
+    if kind in (FILE, SHMEM) and vma.vm_flags & f.VM_SHARED:
+        struct = space.pages.struct_page(page)
+        struct.set_flags(PageFlags.dirty)
+        space.pages.set(page, space.pages.make(vma, struct.pfn, True, dirty=True))
+        return "the file's page, which may be written from now on"
+    if kind == ZERO:
+        _own(space, vma, page, space.machine.frames.new())
+        return "a new page of zeros in place of the zero page"
+    struct = space.pages.struct_page(page)
+    if kind == ANON and may_reuse(struct):
+        struct.set_flags(PageFlags.anon_exclusive)
+        space.pages.set(page, space.pages.make(vma, struct.pfn, True, dirty=True))
+        return "the same page, which nobody shares any more"
+    copy = space.machine.frames.copy(struct.pfn)
+    _own(space, vma, page, copy)
+    return "a copy of the page, since others have it too"
+
+
+def may_reuse(struct: Page) -> bool:
+    """Say whether a page is this process's alone, so that it need not be copied (wp_can_reuse_anon_folio())."""
+    return bool(struct.flags & PageFlags.anon_exclusive) or (struct.mappings == 1 and struct.refcount == 1)

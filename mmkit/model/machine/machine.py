@@ -1,0 +1,135 @@
+"""Machine: physical memory, kernel objects, files, processors and processes, all in one.
+
+Models: Linux 6.18 as far as the chapters before do. Leaves out: scheduling: a process runs where and when it is told
+to; swap and reclaim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from mmkit.arch import Arch, get_arch
+from mmkit.model.machine.checks import check_machine
+from mmkit.model.machine.frames import Frames
+from mmkit.model.machine.objects import KernelObjects
+from mmkit.model.machine.pagecache import PageCache
+from mmkit.model.machine.process import Process
+from mmkit.model.machine.space import MachineMm
+from mmkit.model.memory import PhysicalMemory
+from mmkit.model.mmu import Mmu
+from mmkit.model.page import Page
+from mmkit.model.pgtable.words import TableWords
+from mmkit.model.tlb import Tlb
+from mmkit.model.trace import Trace
+from mmkit.model.vma.area import File
+
+_NO_FLUSH = 1 << 63
+
+
+class Cpu:
+    """A processor: its MMU with its TLB, and the address space that is loaded."""
+
+    def __init__(self, machine: Machine, number: int) -> None:
+        self.number, self.tlb = number, Tlb(64, 4, trace=machine.trace)
+        self.mmu = Mmu(machine.arch, machine.words, pcid=machine.arch.word_bytes == 8, tlb=self.tlb,
+                       trace=machine.trace)  # fmt: skip
+        self.space: MachineMm | None = None
+
+    def load(self, space: MachineMm) -> None:
+        """Load an address space: CR3 becomes its root."""
+        if self.space is not space:
+            self.mmu.cr3 = space.pgd | (space.asid | _NO_FLUSH if self.mmu.pcid else 0)
+            self.space = space
+
+
+class Machine:
+    """A machine with ``ram`` bytes of memory, booted, without any process yet.
+
+    >>> machine = Machine("X86_64", "64MiB")
+    >>> process = machine.spawn("hello")
+    >>> addr = process.mmap(8192)
+    >>> process.write(addr + 4090, b"across a page")
+    >>> process.read(addr + 4097, 6), process.mm.min_flt, process.mm.anon_rss
+    (b' a pag', 2, 2)
+    >>> process.exit()
+    >>> machine.check()
+    """
+
+    def __init__(
+        self, arch: Arch | str = "X86_64", ram: int | str = "256MiB", *, nr_cpus: int = 1, trace: Trace | None = None
+    ) -> None:
+        self.arch, self.trace = get_arch(arch), trace
+        if self.arch.name not in ("X86", "X86_PAE", "X86_64", "X86_64_LA57"):
+            raise ValueError(f"a machine is an x86 one so far, not {self.arch.name}")
+        self.memory = PhysicalMemory(self.arch, ram, nr_cpus=nr_cpus, trace=trace)
+        self.words = TableWords(self.arch.entry_bytes, self.arch.page_shift)
+        self.objects = KernelObjects(self.memory, nr_cpus)
+        self.frames = Frames(self.memory)
+        self.page_cache = PageCache(self.frames)
+        self.spaces: list[MachineMm] = []
+        self.processes: dict[int, Process] = {}
+        self._next_pid, self._next_asid = 100, 1
+        self._newest: Page | None = None
+        self.cpus = tuple(Cpu(self, number) for number in range(nr_cpus))
+
+    def __repr__(self) -> str:
+        return f"<Machine {self.arch.name}: {len(self.processes)} processes>"
+
+    def __iter__(self) -> Iterator[Process]:
+        return iter(self.processes.values())
+
+    def spawn(self, name: str = "a.out", **settings: Any) -> Process:
+        """Return a new process with an empty address space; settings are those of MmStruct. Raises OutOfMemory."""
+        space = MachineMm(self, name=name, **settings)
+        self.spaces.append(space)
+        return self.add(space, name, parent=1)
+
+    def add(self, space: MachineMm, name: str, parent: int, tgid: int | None = None) -> Process:
+        """Return a new task that uses an address space."""
+        process = Process(self, self._next_pid, tgid or self._next_pid, parent, name, space)
+        self._next_pid += 1
+        self.processes[process.pid] = process
+        return process
+
+    def create_file(self, name: str, content: bytes | int = b"", kind: str = "ext4", cached: bool = True) -> File:
+        """Return a new file; ``content`` is its bytes, or how many zeros. Unless ``cached`` it is on the disk only."""
+        data = content if isinstance(content, bytes) else bytes(content)
+        file = File(name, len(data), kind=kind, inode=len(self.processes) + 2)
+        self.page_cache.add_file(file, data)
+        if kind == "ext4" and not cached:
+            file.odd = set(range(file.pages))
+        for index in range(file.pages if cached and kind == "ext4" else 0):
+            self.page_cache.get(file, index)
+        return file
+
+    def new_asid(self) -> int:
+        """Return a number for an address space."""
+        self._next_asid = self._next_asid % 4094 + 1
+        return self._next_asid
+
+    def flush_page(self, space: MachineMm, addr: int) -> None:
+        """Let no processor keep a translation of a page (flush_tlb_page())."""
+        for cpu in self.cpus:
+            cpu.tlb.invlpg(addr, space.asid if cpu.mmu.pcid else 0)
+
+    def forget(self, space: MachineMm) -> None:
+        """An address space is gone: no processor has it loaded, or knows its translations."""
+        for cpu in self.cpus:
+            cpu.tlb.flush_asid(space.asid if cpu.mmu.pcid else 0)
+            if cpu.space is space:
+                cpu.space = None
+        self.spaces = [each for each in self.spaces if each is not space]
+
+    def release(self, page: Page) -> None:
+        """Drop the reference that an entry held."""
+        if page.refcount == 1 and page is self._newest:
+            self._newest = None
+        self.frames.put(page)
+
+    def lru_add(self, page: Page) -> None:
+        """Put a page on the list of those that may be reclaimed."""
+
+    def check(self) -> None:
+        """Raise InvariantError, with the name of the rule, if models contradict each other."""
+        check_machine(self)

@@ -1,0 +1,68 @@
+"""The kernel's own objects: each takes memory from the machine, out of the slab cache of its kind.
+
+Models: the caches that kernel/fork.c and mm/vma.c (Linux 6.18) allocate from, with the sizes of an x86-64 kernel.
+Leaves out: what stands in the objects; that is the models' own.
+"""
+
+from __future__ import annotations
+
+from mmkit.model.memory import PhysicalMemory
+from mmkit.model.slab import KmemCache
+from mmkit.model.slabstate import SlabFlags
+from mmkit.model.vma.area import Vma
+from mmkit.model.vma.index import VmaIndex
+
+SIZES = {"vm_area_struct": 192, "mm_struct": 1600, "task_struct": 5824}
+"""Bytes of an object, as ``/proc/slabinfo`` of a 6.18 kernel says."""
+
+
+class KernelObjects:
+    """Slab caches by name, made when they are first used."""
+
+    def __init__(self, memory: PhysicalMemory, nr_cpus: int) -> None:
+        self.memory, self.nr_cpus = memory, nr_cpus
+        self.caches: dict[str, KmemCache] = {}
+        self.in_use: dict[str, set[int]] = {name: set() for name in SIZES}
+
+    def alloc(self, name: str) -> int:
+        """Return the address of a new object. Raises OutOfMemory."""
+        if name not in self.caches:
+            flags = SlabFlags(0)
+            self.caches[name] = KmemCache(name, SIZES[name], memory=self.memory, flags=flags, nr_cpus=self.nr_cpus)
+        addr = self.caches[name].alloc()
+        self.in_use[name].add(addr)
+        return addr
+
+    def free(self, name: str, addr: int) -> None:
+        """Give an object back."""
+        self.in_use[name].remove(addr)
+        self.caches[name].free(addr)
+
+    def shrink(self) -> None:
+        """Give back the pages of slabs in which nothing is in use."""
+        for cache in self.caches.values():
+            cache.shrink()
+
+
+class CountedIndex(VmaIndex):
+    """Areas, each of which has its ``vm_area_struct`` in the machine's memory."""
+
+    def __init__(self, objects: KernelObjects) -> None:
+        super().__init__()
+        self.objects = objects
+        self.addresses: dict[int, int] = {}
+
+    def insert(self, vma: Vma) -> None:
+        """File a new area. Raises OutOfMemory; nothing has changed then."""
+        self.addresses[id(vma)] = self.objects.alloc("vm_area_struct")
+        super().insert(vma)
+
+    def split(self, vma: Vma, upper: Vma) -> None:
+        """Let ``vma`` end where ``upper``, which is new, starts. Raises OutOfMemory; nothing has changed then."""
+        self.addresses[id(upper)] = self.objects.alloc("vm_area_struct")
+        super().split(vma, upper)
+
+    def remove(self, vma: Vma, filled: bool = False) -> None:
+        """Take an area out."""
+        super().remove(vma, filled)
+        self.objects.free("vm_area_struct", self.addresses.pop(id(vma)))

@@ -1,0 +1,88 @@
+"""The page cache: pages of files that are in memory, and the disk behind them.
+
+Models: mm/filemap.c (Linux 6.18), filemap_add_folio(), filemap_fault(); mm/shmem.c, shmem_get_folio(). Leaves out:
+read-ahead, writing back, folios of several pages.
+"""
+
+from __future__ import annotations
+
+from mmkit.errors import FatalSignal
+from mmkit.model.machine.frames import ADDRESS_SPACE_BASE, PAGE, Frames
+from mmkit.model.page import Page
+from mmkit.model.pageflags import PageFlags
+from mmkit.model.vma.area import File
+
+
+class PageCache:
+    """Pages by file and number. What a file's pages hold before anybody wrote to them is on its disk."""
+
+    def __init__(self, frames: Frames) -> None:
+        self.frames = frames
+        self._pages: dict[tuple[int, int], Page] = {}
+        self._files: list[File] = []
+        self._disk: dict[int, bytes] = {}
+
+    def __len__(self) -> int:
+        return len(self._pages)
+
+    def add_file(self, file: File, content: bytes) -> None:
+        """Let a file have this content, on the disk."""
+        self._disk[self._number(file)] = content
+
+    def _number(self, file: File) -> int:
+        for number, known in enumerate(self._files):
+            if known is file:
+                return number
+        self._files.append(file)
+        return len(self._files) - 1
+
+    def find(self, file: File, index: int) -> Page | None:
+        """Return a page if it is in memory."""
+        return self._pages.get((self._number(file), index))
+
+    def get(self, file: File, index: int) -> tuple[Page, bool]:
+        """Return a page, and whether it had to be read from the disk (a major fault).
+
+        Raises FatalSignal SIGBUS for a page that the file does not have, OutOfMemory.
+        """
+        if index >= file.pages:
+            raise FatalSignal("SIGBUS", "BUS_ADRERR", 0, f"page {index} lies beyond the end of {file.name}")
+        number = self._number(file)
+        page = self._pages.get((number, index))
+        if page is not None:
+            return page, False
+        major = not file.has(index) and file.kind == "ext4"
+        return self._bring_in(file, number, index), major
+
+    def _bring_in(self, file: File, number: int, index: int) -> Page:
+        page = self.frames.new()
+        page.set_file(ADDRESS_SPACE_BASE + 0x100 * number, index)
+        page.set_flags(PageFlags.uptodate | (PageFlags.swapbacked if file.kind != "ext4" else PageFlags(0)))
+        # The allocator's reference was ours while nobody else had one; the cache's own stays.
+        page.put()
+        self.frames.fill(page.pfn, self._disk.get(number, b"")[index * PAGE : (index + 1) * PAGE])
+        file.fill(index)
+        self._pages[number, index] = page
+        return page
+
+    def drop(self, file: File, first: int, last: int) -> None:
+        """Take pages out that nobody maps; what was not written back is lost (MADV_REMOVE, truncate())."""
+        number = self._number(file)
+        for key in [key for key in self._pages if key[0] == number and first <= key[1] < last]:
+            page = self._pages.pop(key)
+            page.clear_flags(PageFlags.dirty)
+            self._let_go(page)
+        file.punch(first, last)
+
+    def _let_go(self, page: Page) -> None:
+        page.get()
+        page.clear_file()
+        self.frames.put(page)
+
+    def close(self, file: File) -> None:
+        """Forget a file with all its pages, such as shared memory that nobody has any more."""
+        self.drop(file, 0, 1 << 62)
+
+    def items(self) -> tuple[tuple[str, int, Page], ...]:
+        """Return all pages: the file's name, the number, the page."""
+        return tuple((self._files[number].name, index, page) for (number, index), page in self._pages.items())

@@ -1,0 +1,175 @@
+"""The resident pages of an address space on a machine: entries of page tables, and the frames behind them.
+
+Models: mm/memory.c (Linux 6.18), zap_pte_range(), copy_present_ptes(); mm/mprotect.c, change_pte_range(),
+can_change_pte_writable(); mm/mremap.c, move_ptes(). Leaves out: huge pages, swap, batches of flushes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mmkit.model import vmaflags as f
+from mmkit.model.page import Page
+from mmkit.model.pageflags import PageFlags
+from mmkit.model.pgstate import PteFlags
+from mmkit.model.vma.area import Vma
+from mmkit.model.vma.resident import ANON, FILE, SHMEM, ZERO, ResidentPages
+
+if TYPE_CHECKING:
+    from mmkit.model.machine.space import MachineMm
+
+
+class PtePages(ResidentPages):
+    """Kinds of pages, as everybody wants to know them, kept together with entries and frames."""
+
+    def __init__(self, space: MachineMm) -> None:
+        super().__init__()
+        self.space = space
+        table = space.table
+        self.last = table.format.last
+        self.young, self.dirty = table.format.accessed_bit(self.last), table.format.dirty_bit
+
+    # -- one entry ----------------------------------------------------------------------------------------------------
+
+    def raw(self, page: int) -> int:
+        """Return the entry of a page; 0 if it is not there."""
+        return self.space.table.entry(page << 12) if self.kind(page) else 0
+
+    def writable(self, page: int) -> bool:
+        """Say whether the entry lets write."""
+        return bool(self.space.table.format.writable(self.raw(page), self.last))
+
+    def pfn(self, page: int) -> int:
+        """Return the frame of a page that is there."""
+        return int(self.space.table.format.address(self.raw(page), self.last)) >> 12
+
+    def struct_page(self, page: int) -> Page:
+        """Return the ``struct page`` behind a page that is there."""
+        return self.space.machine.frames.page(self.pfn(page))
+
+    def set(self, page: int, raw: int) -> None:
+        """Write an entry, and let no TLB keep the old one."""
+        self.space.table.set_entry(page << 12, raw)
+        self.space.machine.flush_page(self.space, page << 12)
+
+    def make(self, vma: Vma, pfn: int, writable: bool, dirty: bool = False) -> int:
+        """Return an entry for a frame in an area: its rights, and young."""
+        flags = PteFlags.USER if vma.vm_flags & f.VM_ACCESS_FLAGS else PteFlags(0)
+        flags |= PteFlags.WRITE if writable else PteFlags(0)
+        flags |= PteFlags.EXEC if vma.vm_flags & f.VM_EXEC else PteFlags(0)
+        raw = self.space.table.format.page(pfn << 12, flags, self.last)
+        return raw | self.young | (self.dirty if dirty else 0)
+
+    def map(self, page: int, kind: str, raw: int, struct: Page | None) -> None:
+        """Map a page; ``struct`` has a reference for it already, or is None for the zero page."""
+        if self.kind(page):
+            self._let_go(page)
+        if struct is not None:
+            struct.map()
+        # The table first: it may need a page that there is not.
+        self.space.table.set_entry(page << 12, raw, make=True)
+        self.put(page, kind)
+        self.space.machine.flush_page(self.space, page << 12)
+
+    def _let_go(self, page: int) -> None:
+        """Drop what an entry holds; the entry itself stays."""
+        if self.kind(page) == ZERO:
+            return
+        raw, struct = self.raw(page), self.struct_page(page)
+        fmt = self.space.table.format
+        if self.kind(page) in (FILE, SHMEM):
+            if fmt.dirty(raw, self.last):
+                struct.set_flags(PageFlags.dirty)
+            if fmt.accessed(raw, self.last):
+                mark_accessed(struct)
+        struct.unmap()
+        self.space.machine.release(struct)
+
+    # -- ranges -------------------------------------------------------------------------------------------------------
+
+    def zap(self, start: int, end: int, own: bool = True) -> int:
+        """Drop the pages of [start, end); see ResidentPages."""
+        gone = [page for page, kind in self.within(start, end) if own or kind != ANON]
+        for page in gone:
+            self._let_go(page)
+            self.space.table.unmap(page << 12)
+            self.space.machine.flush_page(self.space, page << 12)
+            self.forget(page)
+        return len(gone)
+
+    def move(self, old: int, new: int, length: int) -> None:
+        """Move the entries of [old, old + length) to ``new``: frames stay, and nothing faults."""
+        moved = [(page, kind, self.raw(page)) for page, kind in self.within(old, old + length)]
+        for page, _, _ in moved:
+            self.space.table.unmap(page << 12)
+            self.space.machine.flush_page(self.space, page << 12)
+            self.forget(page)
+        for page, kind, raw in moved:
+            there = page + ((new - old) >> 12)
+            self.space.table.set_entry(there << 12, raw, make=True)
+            self.put(there, kind)
+
+    def copy_to(self, child: MachineMm, vma: Vma) -> None:
+        """Give a child what an area has: own pages are shared from now on, and write-protected on both sides."""
+        pages, fmt = child.pages, self.space.table.format
+        may_write = vma.vm_flags & (f.VM_SHARED | f.VM_MAYWRITE) == f.VM_MAYWRITE
+        for page, kind in list(self.within(vma.vm_start, vma.vm_end)):
+            raw = self.raw(page)
+            if may_write and fmt.writable(raw, self.last):
+                raw = protected(fmt, raw)
+                self.set(page, raw)
+            struct = None
+            if kind != ZERO:
+                struct = self.struct_page(page)
+                struct.get()
+                if kind == ANON:
+                    struct.clear_flags(PageFlags.anon_exclusive)
+            pages.map(page, kind, raw & ~self.young, struct)
+
+    def change_protection(self, vma: Vma, start: int, end: int) -> None:
+        """Give the entries of [start, end) the rights that the area has now."""
+        fmt = self.space.table.format
+        for page, kind in list(self.within(start, end)):
+            raw = self.raw(page)
+            kept = raw & (self.young | self.dirty)
+            made = self.make(vma, self.pfn(page), self._may_write(vma, page, kind, raw)) & ~(self.young | self.dirty)
+            if made | kept != raw:
+                self.set(page, made | kept)
+        assert fmt is self.space.table.format
+
+    def _may_write(self, vma: Vma, page: int, kind: str, raw: int) -> bool:
+        """Say whether an entry may let write at once, without a fault (can_change_pte_writable())."""
+        if not vma.vm_flags & f.VM_WRITE or kind == ZERO:
+            return False
+        if vma.vm_flags & f.VM_SHARED:
+            return kind == SHMEM or bool(self.space.table.format.dirty(raw, self.last))
+        return kind == ANON and bool(self.struct_page(page).flags & PageFlags.anon_exclusive)
+
+    def lazy_free(self, start: int, end: int) -> None:
+        """Let own pages be clean and old: they may be dropped when memory is short.
+
+        A page that is marked dirty itself is left alone if others have it, too (madvise_free_pte_range()).
+        """
+        for page, kind in list(self.within(start, end)):
+            struct = self.struct_page(page)
+            if kind != ANON or (struct.flags & PageFlags.dirty and struct.mappings > 1):
+                continue
+            self.set(page, self.raw(page) & ~(self.young | self.dirty))
+            struct.clear_flags(PageFlags.swapbacked | PageFlags.dirty | PageFlags.referenced)
+
+
+def mark_accessed(struct: Page) -> None:
+    """Note that a page was used: the second time it becomes active (folio_mark_accessed()).
+
+    The kernel makes it so a little later, in batches.
+    """
+    if not struct.flags & PageFlags.referenced:
+        struct.set_flags(PageFlags.referenced)
+    elif not struct.flags & PageFlags.active:
+        struct.set_flags(PageFlags.active)
+        struct.clear_flags(PageFlags.referenced)
+
+
+def protected(fmt: object, raw: int) -> int:
+    """Return an entry without the right to write (x86's)."""
+    return raw & ~2

@@ -1,0 +1,86 @@
+"""MachineMm: an address space with page tables in a machine's memory.
+
+Models: struct mm_struct (include/linux/mm_types.h, Linux 6.18) with its ``pgd``; mm/mmap.c, exit_mmap(). Leaves out:
+locks; user page tables of page-table isolation.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mmkit.model.machine.faults import fault_in
+from mmkit.model.machine.objects import CountedIndex
+from mmkit.model.machine.pages import PtePages
+from mmkit.model.pgtable import PageTable
+from mmkit.model.vma.area import OpenFile, Vma
+from mmkit.model.vma.mm import MmStruct
+
+if TYPE_CHECKING:
+    from mmkit.model.machine.machine import Machine
+
+
+class MachineMm(MmStruct):
+    """An address space on ``machine``; settings are those of MmStruct. ``asid`` is its number in TLBs."""
+
+    def __init__(self, machine: Machine, **settings: Any) -> None:
+        super().__init__(machine.arch, **({"trace": machine.trace, "thp": False} | settings))
+        self.machine, self.asid = machine, machine.new_asid()
+        self.address = machine.objects.alloc("mm_struct")
+        self.table = PageTable(machine.arch, machine.memory, words=machine.words, trace=machine.trace)
+        self.index = CountedIndex(machine.objects)
+        self.find_vma = self.index.find
+        self.resident = self.pages = PtePages(self)
+        self.min_flt = self.maj_flt = 0
+
+    @property
+    def pgd(self) -> int:
+        """Physical address of the root table."""
+        return self.table.cr3
+
+    def twin(self, **settings: Any) -> MachineMm:
+        """Return an empty address space of the same machine."""
+        return MachineMm(self.machine, **settings)
+
+    def twin_with_pages(self) -> MachineMm:
+        """Return the address space of a child (fork())."""
+        child = self.fork()
+        assert isinstance(child, MachineMm)
+        return child
+
+    def count_fault(self, major: bool) -> None:
+        """Count a fault that was served."""
+        if major:
+            self.maj_flt += 1
+        else:
+            self.min_flt += 1
+
+    def fault_in(self, vma: Vma, addr: int, write: bool) -> bool:
+        """Make the page at ``addr`` usable; returns whether that took a fault. Raises FatalSignal, OutOfMemory."""
+        return fault_in(self, vma, addr, write)
+
+    def copy_pages(self, child: MmStruct, vma: Vma) -> None:
+        """Share the pages of an area with a child, write-protected."""
+        assert isinstance(child, MachineMm)
+        self.pages.copy_to(child, vma)
+
+    def change_protection(self, vma: Vma, start: int, end: int) -> None:
+        """Let the entries of [start, end) have the area's rights."""
+        self.pages.change_protection(vma, start, end)
+
+    def lazy_free(self, start: int, end: int) -> None:
+        """Let own pages of [start, end) be free for the taking."""
+        self.pages.lazy_free(start, end)
+
+    def punch(self, file: OpenFile, first: int, last: int) -> None:
+        """Take pages of a file away, wherever on the machine they are mapped."""
+        for space in self.machine.spaces:
+            MmStruct.punch(space, file, first, last)
+        self.machine.page_cache.drop(file.file, first, last)
+
+    def put(self) -> None:
+        """One user less; with the last one everything is given back (exit_mmap())."""
+        super().put()
+        if not self.mm_users:
+            self.table.free()
+            self.machine.forget(self)
+            self.machine.objects.free("mm_struct", self.address)

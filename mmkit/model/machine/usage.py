@@ -1,0 +1,40 @@
+"""What the areas of a process use of a machine's memory, as smaps counts it.
+
+Models: fs/proc/task_mmu.c (Linux 6.18), smaps_account(), smaps_page_accumulate(). Leaves out: huge pages, swap, KSM.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from mmkit.model.machinestate import AreaUsage
+from mmkit.model.pageflags import PageFlags
+from mmkit.model.vma.area import Vma
+from mmkit.model.vma.resident import ANON, ZERO
+
+if TYPE_CHECKING:
+    from mmkit.model.machine.space import MachineMm
+
+_PSS_SHIFT = 12
+
+
+def usage_of(space: MachineMm, vma: Vma) -> AreaUsage:
+    """Return what an area uses."""
+    counts: Counter[str] = Counter()
+    fmt, last, pss = space.table.format, space.pages.last, 0
+    for page, kind in space.pages.within(vma.vm_start, vma.vm_end):
+        if kind == ZERO:
+            continue
+        raw, struct = space.pages.raw(page), space.pages.struct_page(page)
+        dirty = fmt.dirty(raw, last) or struct.flags & PageFlags.dirty
+        counts["rss"] += 1
+        counts[("shared_" if struct.mappings > 1 else "private_") + ("dirty" if dirty else "clean")] += 1
+        counts["referenced"] += bool(fmt.accessed(raw, last) or struct.flags & PageFlags.referenced)
+        counts["anonymous"] += kind == ANON
+        counts["lazy_free"] += bool(kind == ANON and not struct.flags & PageFlags.swapbacked and not dirty)
+        pss += (4096 << _PSS_SHIFT) // struct.mappings
+    names = ("shared_clean", "shared_dirty", "private_clean", "private_dirty", "referenced", "anonymous", "lazy_free")
+    return AreaUsage(
+        vma.vm_start, vma.vm_end, counts["rss"], pss >> _PSS_SHIFT, *(counts[name] for name in names)
+    )  # fmt: skip
