@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import struct
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 from unicorn import UC_ARCH_X86, UC_HOOK_INTR, UC_MODE_32, UC_MODE_64, Uc, UcError
@@ -65,6 +66,19 @@ def _processor(arch: str, nr_bytes: int) -> Uc:
     return uc
 
 
+@cache
+def _frames(nr_bytes: int) -> bytes:
+    """Memory in which every word says where it is."""
+    return b"".join(_frame(pfn) for pfn in range(nr_bytes // PAGE))
+
+
+def _frame(pfn: int) -> bytes:
+    words = struct.pack(f"<{PAGE // 4}I", *range(pfn << 12, pfn + 1 << 12, 4))
+    # The jump to itself ends what the emulator translates at once.
+    code = b"\xb8" + struct.pack("<I", pfn << 12) + b"\xeb\xfe" + b"\x90" * 9
+    return words[:CODE_IN_PAGE] + code
+
+
 class Emulator:
     """One processor, whose tables are those of ``table``; ``fixed`` is where its own code and stack are mapped."""
 
@@ -72,8 +86,7 @@ class Emulator:
         self.table, self.nr_bytes = table, nr_bytes
         self.long = table.arch.virt_bits > 32
         self.uc = _processor(table.arch.name, nr_bytes)
-        frames = b"".join(self._frame(pfn) for pfn in range(nr_bytes // PAGE))
-        self.uc.mem_write(0, frames)
+        self.uc.mem_write(0, _frames(nr_bytes))
         # Under a root entry of their own, so that nothing that is done to the others' entries reaches them.
         self.fixed = 1 << table.arch.levels[0].shift if self.long else 0xF000_0000
         self._map_fixed()
@@ -83,13 +96,6 @@ class Emulator:
         self.kernel = self.uc.context_save()
         self.user = self._enter_user_mode()
         self.offset = self._find_error_code()
-
-    @staticmethod
-    def _frame(pfn: int) -> bytes:
-        words = struct.pack(f"<{PAGE // 4}I", *range(pfn << 12, pfn + 1 << 12, 4))
-        # The jump to itself ends what the emulator translates at once.
-        code = b"\xb8" + struct.pack("<I", pfn << 12) + b"\xeb\xfe" + b"\x90" * 9
-        return words[:CODE_IN_PAGE] + code
 
     def _map_fixed(self) -> None:
         """Kernel's code, user's code, descriptors, stack: frames 0x10 to 0x13."""
