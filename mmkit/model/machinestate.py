@@ -17,6 +17,8 @@ class AreaUsage(Record):
     rss: int
     pss_bytes: int
     """Each page divided by how often it is mapped."""
+    pss_dirty_bytes: int
+    """Of those, what is dirty."""
     shared_clean: int
     shared_dirty: int
     private_clean: int

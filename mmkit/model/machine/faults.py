@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from mmkit.errors import FatalSignal
 from mmkit.model import vmaflags as f
-from mmkit.model.machine.frames import ANON_VMA_BASE
 from mmkit.model.machinetrace import FaultDone
 from mmkit.model.page import Page
 from mmkit.model.pageflags import PageFlags
@@ -58,7 +57,7 @@ def _anonymous(space: MachineMm, vma: Vma, page: int, write: bool) -> str:
 def _own(space: MachineMm, vma: Vma, page: int, struct: Page) -> None:
     """Map a new page that is the process's own."""
     number = prepare_anon_vma(space, vma) or vma.anon_vma or 0
-    struct.set_anon(ANON_VMA_BASE + 0x80 * number, vma.pgoff_at(page << 12))
+    struct.set_anon(space.machine.frames.anon_vma(number), vma.pgoff_at(page << 12))
     struct.set_flags(PageFlags.uptodate)
     space.machine.lru_add(struct)
     may_write = bool(vma.vm_flags & f.VM_WRITE)

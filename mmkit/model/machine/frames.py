@@ -12,8 +12,8 @@ from mmkit.model.page import Page
 from mmkit.model.pageflags import PageFlags
 
 PAGE = 4096
-ANON_VMA_BASE, ADDRESS_SPACE_BASE = 0xFFFF_8880_0100_0000, 0xFFFF_8880_0200_0000
-"""Where anon_vmas and address_spaces would be, one after the other; only that they differ matters."""
+_ANON_VMAS, _ADDRESS_SPACES = 16 << 20, 32 << 20
+"""Where in low memory anon_vmas and address_spaces would be, one after the other; only that they differ matters."""
 
 
 class Frames:
@@ -24,6 +24,14 @@ class Frames:
         self._bytes: dict[int, bytearray] = {}
         self.zero = memory.alloc_pages(Gfp.GFP_KERNEL, 0)
         self.zero.set_flags(PageFlags.reserved)
+
+    def anon_vma(self, number: int) -> int:
+        """Return the kernel's address of an anon_vma."""
+        return self.memory.mem_map.arch.page_offset + _ANON_VMAS + 0x80 * number
+
+    def address_space(self, number: int) -> int:
+        """Return the kernel's address of a file's address_space."""
+        return self.memory.mem_map.arch.page_offset + _ADDRESS_SPACES + 0x100 * number
 
     def new(self) -> Page:
         """Return a page for a process, all zeros. Raises OutOfMemory."""

@@ -7,6 +7,7 @@ to; swap and reclaim.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 from mmkit.arch import Arch, get_arch
@@ -51,7 +52,7 @@ class Machine:
     >>> addr = process.mmap(8192)
     >>> process.write(addr + 4090, b"across a page")
     >>> process.read(addr + 4097, 6), process.mm.min_flt, process.mm.anon_rss
-    (b' a pag', 2, 2)
+    (b'a page', 2, 2)
     >>> process.exit()
     >>> machine.check()
     """
@@ -129,6 +130,12 @@ class Machine:
 
     def lru_add(self, page: Page) -> None:
         """Put a page on the list of those that may be reclaimed."""
+
+    @property
+    def proc(self) -> Any:
+        """``/proc`` of this machine: ``machine.proc.read("meminfo")``; see mmkit.proc.procfs.ProcFs."""
+        # By name: models do not depend on the kernel's text formats.
+        return import_module("mmkit.proc.procfs").ProcFs(self)
 
     def check(self) -> None:
         """Raise InvariantError, with the name of the rule, if models contradict each other."""

@@ -7,7 +7,7 @@ read-ahead, writing back, folios of several pages.
 from __future__ import annotations
 
 from mmkit.errors import FatalSignal
-from mmkit.model.machine.frames import ADDRESS_SPACE_BASE, PAGE, Frames
+from mmkit.model.machine.frames import PAGE, Frames
 from mmkit.model.page import Page
 from mmkit.model.pageflags import PageFlags
 from mmkit.model.vma.area import File
@@ -56,7 +56,7 @@ class PageCache:
 
     def _bring_in(self, file: File, number: int, index: int) -> Page:
         page = self.frames.new()
-        page.set_file(ADDRESS_SPACE_BASE + 0x100 * number, index)
+        page.set_file(self.frames.address_space(number), index)
         page.set_flags(PageFlags.uptodate | (PageFlags.swapbacked if file.kind != "ext4" else PageFlags(0)))
         # The allocator's reference was ours while nobody else had one; the cache's own stays.
         page.put()

@@ -22,7 +22,7 @@ _PSS_SHIFT = 12
 def usage_of(space: MachineMm, vma: Vma) -> AreaUsage:
     """Return what an area uses."""
     counts: Counter[str] = Counter()
-    fmt, last, pss = space.table.format, space.pages.last, 0
+    fmt, last, pss, pss_dirty = space.table.format, space.pages.last, 0, 0
     for page, kind in space.pages.within(vma.vm_start, vma.vm_end):
         if kind == ZERO:
             continue
@@ -33,8 +33,10 @@ def usage_of(space: MachineMm, vma: Vma) -> AreaUsage:
         counts["referenced"] += bool(fmt.accessed(raw, last) or struct.flags & PageFlags.referenced)
         counts["anonymous"] += kind == ANON
         counts["lazy_free"] += bool(kind == ANON and not struct.flags & PageFlags.swapbacked and not dirty)
-        pss += (4096 << _PSS_SHIFT) // struct.mappings
+        part = (4096 << _PSS_SHIFT) // struct.mappings
+        pss, pss_dirty = pss + part, pss_dirty + part * bool(dirty)
     names = ("shared_clean", "shared_dirty", "private_clean", "private_dirty", "referenced", "anonymous", "lazy_free")
+    sizes = counts["rss"], pss >> _PSS_SHIFT, pss_dirty >> _PSS_SHIFT
     return AreaUsage(
-        vma.vm_start, vma.vm_end, counts["rss"], pss >> _PSS_SHIFT, *(counts[name] for name in names)
+        vma.vm_start, vma.vm_end, *sizes, *(counts[name] for name in names)
     )  # fmt: skip
