@@ -35,6 +35,8 @@ VIEW_KNOWS = {
     "compacttrace",
     "migratetype",
     "pageflags",
+    "machinestate",
+    "machinetrace",
     "pgstate",
     "pgtrace",
     "structpage",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mmkit.data.events import Row
     from mmkit.model.tlbstate import TranslationTiming
     from mmkit.model.vmastate import MmState
+    from mmkit.proc.livefaults import Touch
     from mmkit.proc.rawtables import RawTables
     from mmkit.proc.slabtable import SlabRow
 
@@ -110,6 +111,13 @@ class Recording:
         from mmkit.proc import livetables
 
         return livetables.parse_growth(self.text("vmpte"))
+
+    @cached_property
+    def faults(self) -> tuple[tuple[Touch, int], ...]:
+        """Touches, and how many page faults each took. Raises ValueError for a recording without that."""
+        from mmkit.proc import livefaults
+
+        return livefaults.parse_faults(self.text("faults"))
 
     @cached_property
     def translation(self) -> TranslationTiming:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from mmkit.lab.address import AddressLab
     from mmkit.lab.addressspace import AddressSpaceLab
     from mmkit.lab.buddy import BuddyLab
+    from mmkit.lab.fault import FaultLab
     from mmkit.lab.fragmentation import FragmentationLab
     from mmkit.lab.introduction import IntroductionLab
     from mmkit.lab.machine import MachineLab
@@ -27,6 +28,7 @@ _HOMES = {
     "AddressLab": "mmkit.lab.address",
     "AddressSpaceLab": "mmkit.lab.addressspace",
     "BuddyLab": "mmkit.lab.buddy",
+    "FaultLab": "mmkit.lab.fault",
     "FragmentationLab": "mmkit.lab.fragmentation",
     "IntroductionLab": "mmkit.lab.introduction",
     "MachineLab": "mmkit.lab.machine",
@@ -46,6 +48,7 @@ __all__ = [
     "AddressLab",
     "AddressSpaceLab",
     "BuddyLab",
+    "FaultLab",
     "FragmentationLab",
     "IntroductionLab",
     "MachineLab",

@@ -106,7 +106,7 @@ class Lab(widgets.VBox):
         settled = self.timeline.settled.snapshot
         model = self.model if self.timeline.at_end else self.restore(settled)
         steps: list[Step[Any]] = []
-        stop = self.trace.listen(lambda event: steps.append(self.step(event, model)))
+        stop = self.trace.listen(lambda event: steps.append(self.step(event, model)) if self.is_step(event) else None)
         try:
             result = do(model)
         except Exception:
@@ -126,6 +126,10 @@ class Lab(widgets.VBox):
         self.model = model
         self.show(f" This replaces {dropped} undone operation{'s' * (dropped > 1)}." if dropped else "")
         return result
+
+    def is_step(self, event: Event) -> bool:
+        """Say whether the timeline keeps an event."""
+        return True
 
     def step(self, event: Event, model: Any) -> Step[Any]:
         """Return what the timeline keeps of ``event``."""

@@ -6,6 +6,7 @@ pages, swap.
 
 from __future__ import annotations
 
+from mmkit.model.snapshot import MODEL, Source
 from mmkit.record import Record
 
 
@@ -28,3 +29,58 @@ class AreaUsage(Record):
     anonymous: int
     lazy_free: int
     """Of the anonymous ones, those given up with MADV_FREE and not written since."""
+
+
+class PageState(Record):
+    """One page of a process, and what stands behind it."""
+
+    kind: str
+    """"" (not there), "z" the zero page, "a" its own, "f" a file's, "s" shared memory's."""
+    pfn: int | None
+    writable: bool
+    """Whether its entry lets write."""
+    dirty: bool
+    young: bool
+    area: str
+    """What the area is, in a few words; empty if none holds the page."""
+
+
+class MemberState(Record):
+    """A process as far as its window of pages tells."""
+
+    pid: int
+    name: str
+    pages: tuple[PageState, ...]
+    min_flt: int
+    maj_flt: int
+    rss: int
+    """Resident pages, of the whole process."""
+    pss_bytes: int
+
+
+class FrameState(Record):
+    """A page frame that some process of the window uses."""
+
+    pfn: int
+    kind: str
+    refcount: int
+    mappings: int
+    content: str
+    """The first byte as a letter, if it is one; "0" for a page of zeros."""
+    file_page: int | None
+    """Which page of a file it is; None for anonymous memory."""
+
+
+class FaultState(Record):
+    """Some processes that share frames, and what happened last."""
+
+    base: int
+    """Address of the first page of the window."""
+    members: tuple[MemberState, ...]
+    frames: tuple[FrameState, ...]
+    """By frame number."""
+    touched: tuple[int, int] | None
+    """Process and page of the last access."""
+    told: str
+    """What came of it."""
+    source: Source = MODEL

@@ -8,6 +8,7 @@ from typing import Any
 from mmkit.model import trace
 from mmkit.model.migratetype import MigrateType
 from mmkit.view.compactwords import compaction_in_words
+from mmkit.view.machinewords import machine_in_words
 from mmkit.view.parts import plural
 from mmkit.view.pgwords import pg_in_words
 from mmkit.view.slabwords import slab_in_words
@@ -90,4 +91,10 @@ def in_words(event: trace.Event | None) -> str:
     words = _WORDS.get(type(event)) if event else None
     if event is None or words:
         return words(event) if words else ""
-    return slab_in_words(event) or compaction_in_words(event) or vma_in_words(event) or pg_in_words(event)
+    return (
+        slab_in_words(event)
+        or compaction_in_words(event)
+        or vma_in_words(event)
+        or pg_in_words(event)
+        or machine_in_words(event)
+    )
