@@ -33,18 +33,21 @@ class FaultBench:
     def __init__(self, state: FaultBenchState | None = None, trace: Trace | None = None) -> None:
         self.machine = Machine("X86_64", "64MiB")
         self.file = self.machine.create_file("/data", CONTENT)
-        first = self.machine.spawn("parent")
-        rw = f.PROT_READ | f.PROT_WRITE
-        first.mm.mmap(BASE, 4 * PAGE, rw, f.MAP_PRIVATE | f.MAP_ANONYMOUS | FIXED)
-        for page, share in ((4, f.MAP_PRIVATE), (6, f.MAP_SHARED)):
-            first.mm.mmap(BASE + page * PAGE, 2 * PAGE, rw, share | FIXED, self.file.open("rw"))
-        self.pid, self.told = first.pid, ""
+        self.pid, self.told = self._start().pid, ""
         self.touched: tuple[int, int] | None = None
         self.letters = 0
         self.done: list[tuple[str, tuple[Any, ...]]] = []
         for name, arguments in state.done if state else ():
             getattr(self, name)(*arguments)
         self.listen(trace)
+
+    def _start(self) -> Process:
+        """Start a process that has the eight pages mapped."""
+        first, rw = self.machine.spawn("parent"), f.PROT_READ | f.PROT_WRITE
+        first.mm.mmap(BASE, 4 * PAGE, rw, f.MAP_PRIVATE | f.MAP_ANONYMOUS | FIXED)
+        for page, share in ((4, f.MAP_PRIVATE), (6, f.MAP_SHARED)):
+            first.mm.mmap(BASE + page * PAGE, 2 * PAGE, rw, share | FIXED, self.file.open("rw"))
+        return first
 
     def listen(self, trace: Trace | None) -> None:
         """Tell this trace what happens from now on."""
@@ -83,15 +86,19 @@ class FaultBench:
                 byte = process.read(addr, 1)
                 what = f"{chr(byte[0])!r} is read" if byte[0] else "a zero is read"
         except FatalSignal as signal:
+            last = len(self.machine.processes) == 0
             self._let_go(process.pid)
-            return self._did("touch", (page, write), f"Process {process.pid} is killed: {signal}.")
+            more = " It was the last one; another begins." if last else ""
+            return self._did("touch", (page, write), f"Process {process.pid} is killed: {signal}.{more}")
         faults = process.mm.min_flt + process.mm.maj_flt - before
         cost = "one page fault" if faults == 1 else f"{faults} page faults" if faults else "no fault"
         return self._did("touch", (page, write), f"Page {page}: {what}, {cost}.", (process.pid, page))
 
     def _let_go(self, pid: int) -> None:
-        """A process is gone: another one acts."""
-        if pid == self.pid and self.machine.processes:
+        """A process is gone: another one acts, a new one if there is none."""
+        if not self.machine.processes:
+            self.pid = self._start().pid
+        elif pid == self.pid:
             self.pid = min(self.machine.processes)
 
     def fork(self) -> str:

@@ -40,6 +40,10 @@ libc = ctypes.CDLL(None, use_errno=True)
 libc.mmap.restype = ctypes.c_void_p
 libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
 libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+for call in (libc.memset, libc.memcmp):
+    call.restype = None
+libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+libc.memcmp.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
 libc.prctl(41, 1, 0, 0, 0)
 BASE, PAGE = 0x10_0000_0000, 4096
 made = tempfile.TemporaryFile(buffering=0)
@@ -56,10 +60,11 @@ def faults():
     return usage[8]
 def access(how, addr):
     before = faults()
+    # Neither makes an object: that would write to the interpreter's memory, which a child shares.
     if how == "w":
-        ctypes.memset(addr, 65, 1)
+        libc.memset(addr, 65, 1)
     else:
-        ctypes.string_at(addr, 1)
+        libc.memcmp(addr, addr, 1)
     return faults() - before
 def touch(how, page):
     calm = 0

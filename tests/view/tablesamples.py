@@ -9,8 +9,10 @@ import numpy as np
 
 from mmkit.arch import PRESETS
 from mmkit.data import matrix_walks, recording
+from mmkit.lab.faultbench import FaultBench
 from mmkit.lab.tablebench import TableBench
 from mmkit.lab.tlbbench import PATTERNS, Setting, TlbBench, TlbBenchState
+from mmkit.model.machinestate import FaultState
 from mmkit.model.pgstate import AddressParts, SpacesState, SpaceState, WalkState
 from mmkit.model.pgtable.cost import table_cost
 from mmkit.model.pgtable.parts import address_parts
@@ -18,6 +20,7 @@ from mmkit.model.pgtable.tables import sample_places, sample_tables, spaces
 from mmkit.model.tlb.maps import hit_curve, trace_map
 from mmkit.model.tlbstate import HitCurve, TlbGeometry, TraceMap
 from mmkit.view.address import AddressPicture
+from mmkit.view.fault import FaultPicture
 from mmkit.view.pagetree import TreesPicture
 from mmkit.view.picture import Picture
 from mmkit.view.reach import ReachPicture, TimingPicture
@@ -99,6 +102,18 @@ def curves(count: int) -> tuple[HitCurve, ...]:
     return tuple(made)
 
 
+def faults(count: int) -> tuple[FaultState, FaultState]:
+    """The page fault lab's machine before and after the last of some operations."""
+    bench = FaultBench()
+    story = [("touch", (0, True)), ("touch", (1, False)), ("touch", (4, False)), ("fork", ()), ("touch", (0, True)),
+             ("fork", ()), ("touch", (6, True)), ("fork", ())]  # fmt: skip
+    before = bench.snapshot().faults
+    for name, arguments in story[:count]:
+        before = bench.snapshot().faults
+        getattr(bench, name)(*arguments)
+    return bench.snapshot().faults, before
+
+
 TABLE_PICTURES: dict[str, Callable[[], Picture]] = {
     **{f"address {arch} {which}": lambda arch=arch, which=which: AddressPicture(address(arch, which))
        for arch in PRESETS for which in ("low", "high", "mixed", "none")},
@@ -127,6 +142,7 @@ TABLE_PICTURES: dict[str, Callable[[], Picture]] = {
     "timing": lambda: TimingPicture(recording("host-6.18").translation),
     **{f"cost {arch}": lambda arch=arch: TableCostPicture(table_cost(arch, [1 << k for k in range(0, 21, 2)]))
        for arch in ("X86", "X86_64_LA57")},
+    **{f"faults {count}": lambda count=count: FaultPicture(*faults(count)) for count in range(1, 9)},
     "matrix": lambda: TracePicture(trace_map("Columns", matrix_walks().columns, TlbGeometry(64, 4)), 65536),
 }  # fmt: skip
 """Pictures of chapters 8 and 9 by name."""
