@@ -132,7 +132,7 @@ def measure(notebook: Notebook) -> bool:
 
 def measure_address(notebook: Notebook, echo: Slider) -> bool:
     """Measure the slider of an address, whose bits and walk follow, beside an echo and the usual way."""
-    lab = Slider(notebook, "mmkit-lab", ".widget-html:has(img)", number=1, last=False)
+    lab = Slider(notebook, "mmkit-lab", ".widget-html:has(svg)", number=1, last=False)
     usual = Slider(notebook, "widget-interact", ".jp-OutputArea", number=1)
     take_turns([echo, lab, usual])
     for name, slider in (("echo", echo), ("address lab", lab), ("@interact", usual)):

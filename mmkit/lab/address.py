@@ -14,6 +14,7 @@ from mmkit.lab.timeline import Entry
 from mmkit.model.pgstate import AddressField, WalkState
 from mmkit.units import parse_address
 from mmkit.view.address import AddressPicture
+from mmkit.view.svg import svg_of
 from mmkit.view.walk import WalkPicture, step_words
 
 _LOOK: dict[str, Any] = {"style": {"description_width": "initial"}}
@@ -57,7 +58,7 @@ class AddressLab(Lab):
         self.field_menu = widgets.Dropdown(
             description="Field", options=(("offset", "offset"),), layout=widgets.Layout(width="12em"), **_LOOK
         )
-        self.value = Number("Value", 0, 511, 0, "What the field is")
+        self.value = Number("Value", 0, 511, 0, "What the field is", linked=False)
         self.bit_box = widgets.BoundedIntText(
             0, min=0, max=63, description="Bit", layout=widgets.Layout(width="7.5em"), **_LOOK
         )
@@ -75,7 +76,8 @@ class AddressLab(Lab):
         self.arch_menu.observe(self._told(lambda arch: self.look(arch=arch)), "value")
         self.place_menu.observe(self._told(lambda addr: addr != _NOWHERE and self.look(addr)), "value")
         self.field_menu.observe(self._told(lambda _: self._follow(self.timeline.current.snapshot)), "value")
-        self.value.box.observe(self._told(self.slide), "value")
+        for part in (self.value.slider, self.value.box):
+            part.observe(self._told(self.slide), "value")
 
     def _told(self, do: Any) -> Any:
         return lambda change: None if self._following else do(change.new)
@@ -87,7 +89,7 @@ class AddressLab(Lab):
         return AddressBench(snapshot.parts.arch, snapshot.walk.virt_addr, snapshot.shown, self.trace)
 
     def draw(self, entry: Entry[WalkState]) -> None:
-        """Update both pictures; the controls follow."""
+        """Update both pictures."""
         state = entry.snapshot
         before = self.timeline.entries[self.timeline.index - 1].snapshot.parts if self.timeline.index else None
         widths = tuple(field.high for field in state.parts.fields)
@@ -95,10 +97,12 @@ class AddressLab(Lab):
             self._pictures.show(f"address {state.parts.arch} {widths}", AddressPicture, state.parts, before),
             self._pictures.show(f"walk {state.parts.arch}", WalkPicture, state),
         )
-        self._follow(state)
+
+    def controls_follow(self, entry: Entry[WalkState]) -> None:
+        """Let the controls show what the pictures show."""
+        self._follow(entry.snapshot)
 
     def _follow(self, state: WalkState) -> None:
-        """Let the controls show what the pictures show."""
         self._following = True
         parts = state.parts
         self.address_box.value = f"0x{parts.virt_addr:x}"
@@ -126,6 +130,10 @@ class AddressLab(Lab):
 
     def _field(self, state: WalkState) -> AddressField:
         return next(field for field in state.parts.fields if field.name == self.field_menu.value)
+
+    def live_html(self) -> str:
+        """Return both pictures as SVG: they are text for the most part, and follow a slider."""
+        return "".join(map(svg_of, self.pictures))
 
     # -- what can be done ---------------------------------------------------------------------------------------------
 
@@ -157,7 +165,7 @@ class AddressLab(Lab):
                 raise ValueError(f"there is no field {field!r}: choose one of {', '.join(names)}")
             self.field_menu.value = field
         part = self._field(state)
-        number, most = self.value.value if value is None else value, (1 << part.high - part.low + 1) - 1
+        number, most = self.value.box.value if value is None else value, (1 << part.high - part.low + 1) - 1
         if not 0 <= number <= most:
             raise ValueError(f"the {part.name} field has {part.high - part.low + 1} bits: 0 to {most}, not {number}")
         addr = state.walk.virt_addr & ~(most << part.low) | number << part.low

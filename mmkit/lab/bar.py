@@ -44,7 +44,7 @@ def text(name: str, value: str, width: str, placeholder: str = "") -> widgets.Te
 class Number(widgets.HBox):
     """A whole number: a box that bears the name and, beside it, a slider, for which Chromium knows no name."""
 
-    def __init__(self, name: str, low: int, high: int, value: int, tooltip: str = "") -> None:
+    def __init__(self, name: str, low: int, high: int, value: int, tooltip: str = "", linked: bool = True) -> None:
         self.box = widgets.BoundedIntText(
             value, min=low, max=high, description=name, tooltip=tooltip, style={"description_width": "initial"},
             layout=widgets.Layout(width=f"{max(8, 5 + 0.6 * len(name)):.1f}em"),
@@ -52,7 +52,8 @@ class Number(widgets.HBox):
         self.slider = widgets.IntSlider(
             value, min=low, max=high, readout=False, layout=widgets.Layout(width="11em", margin="0 8px")
         )
-        widgets.link((self.slider, "value"), (self.box, "value"))
+        if linked:  # Else whoever observes both lets them follow.
+            widgets.link((self.slider, "value"), (self.box, "value"))
         super().__init__((self.box, self.slider), layout=widgets.Layout(align_items="center", overflow="visible"))
 
     @property
@@ -62,7 +63,7 @@ class Number(widgets.HBox):
 
     @value.setter
     def value(self, number: int) -> None:
-        self.box.value = number
+        self.box.value = self.slider.value = number
 
 
 class Bar(widgets.HBox):

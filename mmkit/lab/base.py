@@ -78,6 +78,9 @@ class Lab(widgets.VBox):
         """Update the pictures."""
         raise NotImplementedError
 
+    def controls_follow(self, entry: Entry[Any]) -> None:
+        """Let the controls show what the pictures show."""
+
     def restore(self, snapshot: Any) -> Any:
         """Return a model in the state of ``snapshot`` that tells ``self.trace``."""
         raise NotImplementedError
@@ -139,14 +142,16 @@ class Lab(widgets.VBox):
         """Draw the entry that the timeline is at, say what it is, and let the bar follow."""
         entry = self.timeline.current
         self.draw(entry)
-        self.image.value = self.picture_html()
+        self.image.value = self.live_html()
+        # What the reader waits for is the picture: controls that follow it are sent after it.
+        self.controls_follow(entry)
         self.bar.follow(self.timeline.index, len(self.timeline) - 1)
         self.say(self.where() + more)
 
     def redraw(self) -> None:
         """Draw the step shown once more, since the way to look at it has changed."""
         self.draw(self.timeline.current)
-        self.image.value = self.picture_html()
+        self.image.value = self.live_html()
 
     def where(self) -> str:
         """Return in words which step is shown."""
@@ -232,6 +237,10 @@ class Lab(widgets.VBox):
     def picture_html(self) -> str:
         """Return all pictures as ``<img>`` elements, one below the other."""
         return "".join(picture.html() for picture in self.pictures)
+
+    def live_html(self) -> str:
+        """Return what the page shows while a kernel runs: the pictures, unless a lab has something quicker."""
+        return self.picture_html()
 
     def flipbook(self) -> Flipbook:
         """Return the whole timeline as ready pictures, for a page in which no kernel runs."""

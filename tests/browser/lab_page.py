@@ -5,11 +5,25 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable
+from xml.etree import ElementTree
 
 from playwright.sync_api import Locator
 
 from mmkit.lab.base import Lab
 from tests.browser.notebook import Notebook
+
+_DRAWN = """each => each.map(svg => [...svg.querySelectorAll('*')].map(
+    part => ['x', 'y', 'fill', 'd', 'width'].map(name => part.getAttribute(name)).concat([part.textContent])))"""
+
+
+def drawings(twin: Lab) -> list[list[list[str | None]]]:
+    """What a lab draws as SVG, part by part: place, colour, path, text. Empty if it shows PNG files."""
+    found = re.findall(r"<svg .*?</svg>", twin.live_html(), re.S)
+    names = ("x", "y", "fill", "d", "width")
+    return [
+        [[part.get(name) for name in names] + [part.text or ""] for part in ElementTree.fromstring(svg).iter()][1:]
+        for svg in found
+    ]
 
 
 class LabPage:
@@ -59,7 +73,8 @@ class LabPage:
     @property
     def alts(self) -> list[str]:
         """What the pictures say to those who do not see them."""
-        return self.node.locator("img").evaluate_all("each => each.map(image => image.alt)")  # type: ignore[no-any-return]
+        script = "each => each.map(image => image.alt || image.getAttribute('aria-label'))"
+        return self.node.locator("img, svg[role=img]").evaluate_all(script)  # type: ignore[no-any-return]
 
     @property
     def said(self) -> str:
@@ -71,6 +86,10 @@ class LabPage:
         assert self.notebook.problems() == []
         assert self.said.removeprefix("✘ ") == twin.message
         assert self.alts == [picture.alt for picture in twin.pictures]
+        if drawn := drawings(twin):
+            assert self.node.locator("svg[role=img]").evaluate_all(_DRAWN) == drawn
+            assert int(self.box("Step").input_value()) == twin.timeline.index
+            return
         pixels = [f"data:image/png;base64,{base64.b64encode(picture.png()).decode()}" for picture in twin.pictures]
         assert self.node.locator("img").evaluate_all("each => each.map(image => image.src)") == pixels
         assert int(self.box("Step").input_value()) == twin.timeline.index

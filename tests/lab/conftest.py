@@ -48,7 +48,8 @@ class Checks:
         assert bar.step_slider.value == bar.step_box.value == timeline.index
         assert bar.step_slider.max == bar.step_box.max == len(timeline) - 1
         assert not bar.clock.playing or (bar.clock.value, bar.clock.max) == (timeline.index, len(timeline) - 1)
-        shown = re.findall(r'<img alt="([^"]*)"', lab.image.value)
+        shown = re.findall(r'<img alt="([^"]*)"|<svg role="img" aria-label="([^"]*)"', lab.image.value)
+        shown = [png or svg for png, svg in shown]
         assert [unescape(alt) for alt in shown] == [picture.alt for picture in lab.pictures]
         assert unescape(re.sub("<[^>]*>", "", lab.status.value)).removeprefix("✘ ") == lab.message
         assert 'role="status"' in lab.status.value
