@@ -73,10 +73,9 @@ class FaultPicture(Picture):
         self.resize(bottom + 12)
         self.boxes.box = Box(0, 0, self.width, self.height)
         self._badge.set(str(state.source))
-        many = f"{len(members)} process{'' if len(members) == 1 else 'es'}"
-        self._title.set(f"{many}, {plural(len(state.frames), 'frame')} behind their pages")
-        self._told.set(fit(state.told, self.width - 2 * MARGIN))
-        boxes, inks, lines, changed = [], [], [], []
+        self._write_title(state, len(members))
+        boxes: list[Box] = []
+        inks, lines, changed = [], [], []
         places = self._place_frames(state.frames, frames_top)
         for row, member in enumerate(members):
             top = _TOP + row * _LANE + 18 if row < above else below_top + (row - above) * _LANE + 18
@@ -97,9 +96,17 @@ class FaultPicture(Picture):
             boxes.append(places[each.pfn])
             inks.append(_INKS[each.kind])
             self._write_frame(each, places[each.pfn])
+        self.boxes.put(boxes, inks)
+        self._finish(lines, changed)
+
+    def _write_title(self, state: FaultState, nr_members: int) -> None:
+        many = f"{nr_members} process{'' if nr_members == 1 else 'es'}"
+        self._title.set(f"{many}, {plural(len(state.frames), 'frame')} behind their pages")
+        self._told.set(fit(state.told, self.width - 2 * MARGIN))
+
+    def _finish(self, lines: list[list[tuple[float, float]]], changed: list[Box]) -> None:
         for label in self._pool[self._used :]:
             label.set("")
-        self.boxes.put(boxes, inks)
         self.lines.set_data(*segments(lines))
         self.outlines.set_data(*segments([list(zip(*outline_of(box), strict=True)) for box in changed]))
         self.touch()

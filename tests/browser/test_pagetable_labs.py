@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmkit.lab import AddressLab, PageTableLab, TlbLab, TranslationLab
+from mmkit.lab import AddressLab, FaultLab, PageTableLab, TlbLab, TranslationLab
 from mmkit.lab.addressbench import MACHINES
 from mmkit.lab.tlbbench import GEOMETRIES
 from tests.browser.lab_page import Show, walk_the_timeline
@@ -153,3 +153,31 @@ def test_translation_lab_measures_here(show: Show) -> None:
     twin.read()
     twin.undo()
     assert page.alts == [picture.alt for picture in twin.pictures]
+
+
+def test_fault_lab_touches_and_forks(show: Show) -> None:
+    """Touch, fork, switch, protect, throw away, end, by buttons and menus."""
+    page, twin = show("FaultLab()"), FaultLab()
+    page.assert_shows(twin)
+    for name, do in (
+        ("Write", lambda: twin.touch(write=True)),
+        ("fork", twin.fork),
+        ("Write", lambda: twin.touch(write=True)),
+    ):
+        page.press(name)
+        do()
+        page.assert_shows(twin)
+    page.choose("Process", "101 child")
+    twin.switch(101)
+    page.assert_shows(twin)
+    page.type("Page", "6")
+    for name, do in (
+        ("Read", lambda: twin.touch(6)), ("Write", lambda: twin.touch(6, write=True)), ("Protect", lambda: twin.protect(6)),
+        ("Allow", lambda: twin.protect(6, write=True)), ("Throw away", lambda: twin.drop(6)), ("exit", twin.exit),
+        ("exit", twin.exit),
+    ):  # fmt: skip
+        page.press(name)
+        do()
+        page.assert_shows(twin)
+    assert "Nothing has changed" in page.said
+    walk_the_timeline(page, twin)

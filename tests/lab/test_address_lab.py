@@ -84,10 +84,10 @@ def test_a_drag_is_one_operation(lab, checks):
 
 
 @pytest.mark.parametrize("arch", ["X86", "X86_64", "X86_64_LA57", "SV48"])
-def test_every_bit_flips_and_flips_back(arch):
+def test_bits_flip_and_flip_back(arch):
     lab = AddressLab(arch)
     start = state(lab)
-    for bit in range(start.parts.word_bits):
+    for bit in {0, 11, 12, *range(20, start.parts.word_bits, 9), start.parts.word_bits - 1}:
         lab.flip(bit)
         assert state(lab) == tables_of(arch).walk_state(start.walk.virt_addr ^ 1 << bit)
         lab.bit_box.value = bit
