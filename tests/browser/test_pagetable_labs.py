@@ -172,9 +172,9 @@ def test_fault_lab_touches_and_forks(show: Show) -> None:
     page.assert_shows(twin)
     page.type("Page", "6")
     for name, do in (
-        ("Read", lambda: twin.touch(6)), ("Write", lambda: twin.touch(6, write=True)), ("Protect", lambda: twin.protect(6)),
-        ("Allow", lambda: twin.protect(6, write=True)), ("Throw away", lambda: twin.drop(6)), ("exit", twin.exit),
-        ("exit", twin.exit),
+        ("Read", lambda: twin.touch(6)), ("Write", lambda: twin.touch(6, write=True)),
+        ("Protect", lambda: twin.protect(6)), ("Allow", lambda: twin.protect(6, write=True)),
+        ("Throw away", lambda: twin.drop(6)), ("exit", twin.exit), ("exit", twin.exit),
     ):  # fmt: skip
         page.press(name)
         do()
