@@ -21,17 +21,19 @@ class Frames:
 
     def __init__(self, memory: PhysicalMemory) -> None:
         self.memory = memory
+        # Asked for once: each asking marks all free blocks, and pages in use need no such marks.
+        self._mem_map = memory.mem_map
         self._bytes: dict[int, bytearray] = {}
         self.zero = memory.alloc_pages(Gfp.GFP_KERNEL, 0)
         self.zero.set_flags(PageFlags.reserved)
 
     def anon_vma(self, number: int) -> int:
         """Return the kernel's address of an anon_vma."""
-        return self.memory.mem_map.arch.page_offset + _ANON_VMAS + 0x80 * number
+        return self._mem_map.arch.page_offset + _ANON_VMAS + 0x80 * number
 
     def address_space(self, number: int) -> int:
         """Return the kernel's address of a file's address_space."""
-        return self.memory.mem_map.arch.page_offset + _ADDRESS_SPACES + 0x100 * number
+        return self._mem_map.arch.page_offset + _ADDRESS_SPACES + 0x100 * number
 
     def new(self) -> Page:
         """Return a page for a process, all zeros. Raises OutOfMemory."""
@@ -46,7 +48,7 @@ class Frames:
 
     def page(self, pfn: int) -> Page:
         """Return the ``struct page`` of a frame."""
-        return self.memory.mem_map[pfn]
+        return self._mem_map[pfn]
 
     def put(self, page: Page) -> bool:
         """Drop a reference; with the last one the page is free. Returns whether it is."""

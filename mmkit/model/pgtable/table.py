@@ -135,25 +135,31 @@ class PageTable:
 
     def entry(self, virt_addr: int) -> int:
         """Return the entry of the last level for an address; 0 if there is none, or no table for it."""
-        last, table = self.format.last, self.cr3
-        for depth in range(last):
-            raw = self.words.read(self._entry_addr(table, virt_addr, depth))
-            if not raw or self.format.leaf(raw, depth):
-                return 0
-            table = int(self.format.address(raw, depth))
-        return self.words.read(self._entry_addr(table, virt_addr, last)) or 0
+        at = self._last_entry_addr(virt_addr)
+        return self.words.read(at) or 0 if at is not None else 0
 
     def set_entry(self, virt_addr: int, raw: int, make: bool = False) -> None:
         """Write the entry of the last level as it is, with ``make`` also where its tables have to be made first.
 
         Raises ValueError, if there are none and none are to be made, and what :meth:`map` does.
         """
-        if make and not self.entry(virt_addr):
+        at = self._last_entry_addr(virt_addr)
+        if at is None and make:
             self.map(virt_addr, int(self.format.address(raw, self.format.last)) >> self.arch.page_shift)
-        found = self.walk(virt_addr)
-        if len(found.steps) <= self.format.last:
+            at = self._last_entry_addr(virt_addr)
+        if at is None:
             raise ValueError(f"there is no table for {virt_addr:#x}")
-        self._write(found.steps[-1].entry_addr, raw, self.format.last)
+        self._write(at, raw, self.format.last)
+
+    def _last_entry_addr(self, virt_addr: int) -> int | None:
+        """Return where the entry of the last level is; None if there is no table for it."""
+        last, table = self.format.last, self.cr3
+        for depth in range(last):
+            raw = self.words.read(self._entry_addr(table, virt_addr, depth))
+            if not raw or self.format.leaf(raw, depth):
+                return None
+            table = int(self.format.address(raw, depth))
+        return self._entry_addr(table, virt_addr, last)
 
     def unmap(self, virt_addr: int) -> None:
         """Take away the page at ``virt_addr``, and tables that are empty then. Raises ValueError if none is there."""
