@@ -1,7 +1,7 @@
 """What a machine's operations cost, each, as the machine grows from 64 MiB to 64 GiB.
 
-Figures are costs of one operation: a touch that faults, a page that fork copies, a read through a warm TLB. They must not
-grow with the machine.
+Figures are costs of one operation: a touch that faults, a page that fork copies, a read through a warm TLB. They
+must not grow with the machine.
 """
 
 from __future__ import annotations
