@@ -54,6 +54,16 @@ lab""",
     "address": """from mmkit.lab import AddressLab
 lab = AddressLab("X86_64", 0x7fffffffc123)
 lab""",
+    "fault": """from mmkit.lab import FaultLab
+lab = FaultLab()
+lab.touch(0, write=True)
+lab.touch(1, write=True)
+lab.touch(4)
+lab.fork()
+lab.touch(0, write=True)
+lab.switch(101)
+lab.touch(6, write=True)
+lab""",
     "tlb": """from mmkit.lab import TlbLab
 lab = TlbLab("nine pages in turn", entries=8, ways=2)
 lab.make(75)

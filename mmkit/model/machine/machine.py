@@ -87,8 +87,13 @@ class Machine:
         return self.add(space, name, parent=1)
 
     def add(self, space: MachineMm, name: str, parent: int, tgid: int | None = None) -> Process:
-        """Return a new task that uses an address space."""
-        process = Process(self, self._next_pid, tgid or self._next_pid, parent, name, space)
+        """Return a new task that uses an address space. Raises OutOfMemory; that has one user less then."""
+        try:
+            address = self.objects.alloc("task_struct")
+        except MemoryError:
+            space.put()
+            raise
+        process = Process(self, self._next_pid, tgid or self._next_pid, parent, name, space, address)
         self._next_pid += 1
         self.processes[process.pid] = process
         return process

@@ -61,13 +61,21 @@ class PtePages(ResidentPages):
         return raw | self.young | (self.dirty if dirty else 0)
 
     def map(self, page: int, kind: str, raw: int, struct: Page | None) -> None:
-        """Map a page; ``struct`` has a reference for it already, or is None for the zero page."""
+        """Map a page; ``struct`` has a reference for it already, or is None for the zero page.
+
+        Raises OutOfMemory if a table cannot be made; the reference is dropped then, and nothing has changed.
+        """
         if self.kind(page):
             self._let_go(page)
+        # The entry first: its table may need a page that there is not.
+        try:
+            self.space.table.set_entry(page << 12, raw, make=True)
+        except MemoryError:
+            if struct is not None:
+                self.space.machine.release(struct)
+            raise
         if struct is not None:
             struct.map()
-        # The table first: it may need a page that there is not.
-        self.space.table.set_entry(page << 12, raw, make=True)
         self.put(page, kind)
         self.space.machine.flush_page(self.space, page << 12)
 
@@ -92,22 +100,32 @@ class PtePages(ResidentPages):
         gone = [page for page, kind in self.within(start, end) if own or kind != ANON]
         for page in gone:
             self._let_go(page)
-            self.space.table.unmap(page << 12)
-            self.space.machine.flush_page(self.space, page << 12)
-            self.forget(page)
+        self._take_away(gone)
         return len(gone)
 
     def move(self, old: int, new: int, length: int) -> None:
-        """Move the entries of [old, old + length) to ``new``: frames stay, and nothing faults."""
-        moved = [(page, kind, self.raw(page)) for page, kind in self.within(old, old + length)]
-        for page, _, _ in moved:
+        """Move the entries of [old, old + length) to ``new``: frames stay, and nothing faults.
+
+        Raises OutOfMemory if there is no memory for a table; everything is as it was then.
+        """
+        moved, done = [(page, kind, self.raw(page)) for page, kind in self.within(old, old + length)], []
+        try:
+            for page, kind, raw in moved:
+                there = page + ((new - old) >> 12)
+                self.space.table.set_entry(there << 12, raw, make=True)
+                self.put(there, kind)
+                done.append(there)
+        except MemoryError:
+            self._take_away(done)
+            raise
+        self._take_away([page for page, _, _ in moved])
+
+    def _take_away(self, pages: list[int]) -> None:
+        """Clear entries, whose frames somebody else has by now."""
+        for page in pages:
             self.space.table.unmap(page << 12)
             self.space.machine.flush_page(self.space, page << 12)
             self.forget(page)
-        for page, kind, raw in moved:
-            there = page + ((new - old) >> 12)
-            self.space.table.set_entry(there << 12, raw, make=True)
-            self.put(there, kind)
 
     def copy_to(self, child: MachineMm, vma: Vma) -> None:
         """Give a child what an area has: own pages are shared from now on, and write-protected on both sides."""

@@ -29,9 +29,12 @@ ANONYMOUS = f.MAP_PRIVATE | f.MAP_ANONYMOUS
 class Process:
     """A task; threads of one process share ``mm``. System calls are methods of ``mm``, some with a short form here."""
 
-    def __init__(self, machine: Machine, pid: int, tgid: int, parent: int, name: str, mm: MachineMm) -> None:
+    def __init__(
+        self, machine: Machine, pid: int, tgid: int, parent: int, name: str, mm: MachineMm, address: int
+    ) -> None:  # fmt: skip
         self.machine, self.pid, self.tgid, self.parent, self.name, self.mm = machine, pid, tgid, parent, name, mm
-        self.address = machine.objects.alloc("task_struct")
+        self.address = address
+        """Where its task_struct is."""
         self.killed: FatalSignal | None = None
 
     def __repr__(self) -> str:

@@ -26,11 +26,16 @@ class MachineMm(MmStruct):
         super().__init__(machine.arch, **({"trace": machine.trace, "thp": False} | settings))
         self.machine, self.asid = machine, machine.new_asid()
         self.address = machine.objects.alloc("mm_struct")
-        self.table = PageTable(machine.arch, machine.memory, words=machine.words, trace=machine.trace)
+        try:
+            self.table = PageTable(machine.arch, machine.memory, words=machine.words, trace=machine.trace)
+        except MemoryError:
+            machine.objects.free("mm_struct", self.address)
+            raise
         self.index = CountedIndex(machine.objects)
         self.find_vma = self.index.find
         self.resident = self.pages = PtePages(self)
         self.min_flt = self.maj_flt = 0
+        self._child: MachineMm | None = None
 
     @property
     def pgd(self) -> int:
@@ -39,13 +44,20 @@ class MachineMm(MmStruct):
 
     def twin(self, **settings: Any) -> MachineMm:
         """Return an empty address space of the same machine."""
-        return MachineMm(self.machine, **settings)
+        self._child = MachineMm(self.machine, **settings)
+        return self._child
 
     def twin_with_pages(self) -> MachineMm:
-        """Return the address space of a child (fork())."""
-        child = self.fork()
-        assert isinstance(child, MachineMm)
-        return child
+        """Return the address space of a child (fork()). Raises OutOfMemory; what there was of it is given back then."""
+        self._child = None
+        try:
+            self.fork()
+        except MemoryError:
+            if self._child is not None:
+                self._child.put()
+            raise
+        assert self._child is not None
+        return self._child
 
     def count_fault(self, major: bool) -> None:
         """Count a fault that was served."""

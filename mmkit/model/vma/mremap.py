@@ -199,17 +199,26 @@ def _move_each(mm: MmStruct, move: Move) -> int:
     return found
 
 
+def _move_pages(mm: MmStruct, move: Move) -> None:
+    """Move the pages; if there is no memory for their tables, they stay, and the new area goes again."""
+    try:
+        mm.resident.move(move.addr, move.new_addr, move.old_len)
+    except MemoryError:
+        unmap_range(mm, move.new_addr, move.new_addr + move.new_len)
+        raise
+
+
 def _move(mm: MmStruct, move: Move, vma: Vma) -> int:
     """Copy the area to its new place, move its pages, unmap the old one (move_vma())."""
     if mm.map_count >= mm.max_map_count - 3:
         raise MmError(ENOMEM, f"a move needs room for 4 areas more (vm.max_map_count is {mm.max_map_count})")
     flags = vma.vm_flags
     new, vma = _copy_area(mm, move, vma)
-    if move.old_len:
-        mm.resident.move(move.addr, move.new_addr, move.old_len)
     mm.account(flags, move.new_len >> 12)
     if flags & f.VM_LOCKED:
         mm.locked_vm += move.new_len >> 12
+    if move.old_len:
+        _move_pages(mm, move)
     if move.flags & f.MREMAP_DONTUNMAP:
         _leave(mm, move, vma, new)
     elif move.old_len:
