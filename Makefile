@@ -30,6 +30,7 @@ long: set-up-dev ## the same tests with many more examples, and others each time
 differential: set-up-dev ## the models beside the running kernel and beside an emulated processor, a million times each
 	$(PY) tests/model/vma/differential.py --operations 1000000 $(ARGS)
 	$(PY) tests/model/pgtable/test_unicorn.py --accesses 1000000
+	$(PY) tests/model/machine/kernelfamily.py --steps 100000
 
 browser: set-up-dev ## operate notebooks and labs in a real JupyterLab and a real Chromium
 	$(PY) -m pytest tests/browser $(ARGS)
