@@ -11,6 +11,7 @@ from mmkit.lab.bar import Number, button, row
 from mmkit.lab.base import Lab, handler
 from mmkit.lab.pictures import Pictures
 from mmkit.lab.timeline import Entry
+from mmkit.lab.vmamenus import choice
 from mmkit.model.pgstate import AddressField, WalkState
 from mmkit.units import parse_address
 from mmkit.view.address import AddressPicture
@@ -102,7 +103,8 @@ class AddressLab(Lab):
         """Let the controls show what the pictures show."""
         self._follow(entry.snapshot)
 
-    def _follow(self, state: WalkState) -> None:
+    def _follow(self, state: WalkState, chosen: str | None = None) -> None:
+        """Show a state in the controls; ``chosen`` is the field to choose, None the one that is chosen."""
         self._following = True
         parts = state.parts
         self.address_box.value = f"0x{parts.virt_addr:x}"
@@ -114,11 +116,12 @@ class AddressLab(Lab):
         self.place_menu.value = _NOWHERE
         names = tuple((_field_words(field), field.name) for field in parts.fields)
         if names != self.field_menu.options:
-            chosen = self.field_menu.value
+            was = self.field_menu.value
             self.field_menu.options = names
             known = {field.name for field in parts.fields}
-            self.field_menu.value = chosen if chosen in known and chosen != "offset" else parts.fields[-2].name
-        field = self._field(state)
+            self.field_menu.value = was if was in known and was != "offset" else parts.fields[-2].name
+        self.field_menu.value = chosen or self.field_menu.value
+        field = _field(state, self.field_menu.value)
         self._set_number((1 << field.high - field.low + 1) - 1, field.value)
         self._following = False
 
@@ -127,9 +130,6 @@ class AddressLab(Lab):
             self.value.value = min(self.value.value, most)
             self.value.box.max = self.value.slider.max = most
         self.value.value = value
-
-    def _field(self, state: WalkState) -> AddressField:
-        return next(field for field in state.parts.fields if field.name == self.field_menu.value)
 
     def live_html(self) -> str:
         """Return both pictures as SVG: they are text for the most part, and follow a slider."""
@@ -141,17 +141,19 @@ class AddressLab(Lab):
     def look(self, addr: int | str | None = None, arch: str | None = None) -> None:
         """Take another address (None: what is typed), or the tables of another machine."""
         now = self.timeline.current.snapshot
-        where = arch or now.parts.arch
+        where = now.parts.arch if arch is None else machine(arch).arch
         if arch is not None and addr is None and arch != now.parts.arch:
             at = next(iter(machine(arch).places().values())) | 0x123
         else:
             at = parse_address(self.address_box.value if addr is None else addr)
         self._take(where, at, f"look up 0x{at:x}")
 
-    def _take(self, arch: str, addr: int, title: str, instead_of: str = "\0") -> None:
+    def _take(self, arch: str, addr: int, title: str, instead_of: str = "\0", chosen: str | None = None) -> None:
         try:
             self.act(title, lambda bench: bench.look(arch, addr), told=lambda state: step_words(state),
                      instead_of=instead_of)  # fmt: skip
+            if chosen:
+                self._follow(self.timeline.current.snapshot, chosen)
         except ValueError:
             self._follow(self.timeline.current.snapshot)
             raise
@@ -160,25 +162,23 @@ class AddressLab(Lab):
     def slide(self, value: int | None = None, field: str | None = None) -> None:
         """Give one field of the address, such as "pmd", another value."""
         state = self.timeline.current.snapshot
-        if field is not None:
-            if field not in (names := [each.name for each in state.parts.fields]):
-                raise ValueError(f"there is no field {field!r}: choose one of {', '.join(names)}")
-            self.field_menu.value = field
-        part = self._field(state)
+        name = self.field_menu.value if field is None else field
+        part = _field(state, name)
         number, most = self.value.box.value if value is None else value, (1 << part.high - part.low + 1) - 1
-        if not 0 <= number <= most:
-            raise ValueError(f"the {part.name} field has {part.high - part.low + 1} bits: 0 to {most}, not {number}")
+        if type(number) is not int or not 0 <= number <= most:
+            raise ValueError(f"the {part.name} field has {part.high - part.low + 1} bits: 0 to {most}, not {number!r}")
         addr = state.walk.virt_addr & ~(most << part.low) | number << part.low
-        addr = _with_copies(state, addr)
-        self._take(state.parts.arch, addr, f"slide {part.name} to {number}", instead_of=f"slide {part.name} ")
+        self._take(
+            state.parts.arch, _with_copies(state, addr), f"slide {name} to {number}", f"slide {name} ", chosen=name
+        )
 
     @handler
     def flip(self, bit: int | None = None) -> None:
         """Flip one bit; those above the translated ones too, which may make an address that none can be."""
         state = self.timeline.current.snapshot
         number = self.bit_box.value if bit is None else bit
-        if not 0 <= number < state.parts.word_bits:
-            raise ValueError(f"a pointer has bits 0 to {state.parts.word_bits - 1}, not {number}")
+        if type(number) is not int or not 0 <= number < state.parts.word_bits:
+            raise ValueError(f"a pointer has bits 0 to {state.parts.word_bits - 1}, not {number!r}")
         self._take(state.parts.arch, state.walk.virt_addr ^ 1 << number, f"flip bit {number}")
 
     @handler
@@ -190,14 +190,24 @@ class AddressLab(Lab):
         self.show(" Forward reads the next entry.")
 
 
+def _field(state: WalkState, name: str) -> AddressField:
+    known = {field.name: field for field in state.parts.fields}
+    choice(known, name, "field")
+    return known[name]
+
+
 def _field_words(field: AddressField) -> str:
     return "offset" if field.name == "offset" else f"{field.name} index"
 
 
 def _with_copies(state: WalkState, addr: int) -> int:
-    """Return the address with the bits above the translated ones as copies of the highest of those."""
-    width = state.parts.word_bits - state.parts.virt_bits
-    if not width or not state.parts.canonical:
+    """Return the address with the bits above the translated ones as copies of the highest of those.
+
+    Arm's are left as they are: they choose the root, and the highest translated bit belongs to the index.
+    """
+    parts = state.parts
+    if parts.word_bits == parts.virt_bits or not parts.canonical or parts.arch == "ARM64":
         return addr
-    low = addr & (1 << state.parts.virt_bits) - 1
-    return low | (((1 << width) - 1) << state.parts.virt_bits if low >> state.parts.virt_bits - 1 else 0)
+    low = addr & (1 << parts.virt_bits) - 1
+    ones = (1 << parts.word_bits) - (1 << parts.virt_bits)
+    return low | (ones if low >> parts.virt_bits - 1 else 0)

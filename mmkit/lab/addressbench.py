@@ -65,11 +65,21 @@ def tables_of(arch: str) -> Tables:
     return _TABLES[arch]
 
 
+def _check_root(arch: str, addr: int) -> None:
+    upper = addr >> 48 if machine(arch).arch == "ARM64" else 0
+    if upper == 0xFFFF:
+        raise ValueError(f"{addr:#x} goes through TTBR1, the kernel's root: its tables are not here")
+    if upper:
+        why = "bits 63 to 48 are neither all zeros (TTBR0) nor all ones (TTBR1)"
+        raise ValueError(f"there is no root for {addr:#x}: {why}")
+
+
 class AddressBench:
     """An address on a machine, and how many steps of its walk have been taken (None: all)."""
 
     def __init__(self, arch: str, addr: int, shown: int | None = None, trace: Trace | None = None) -> None:
         self.arch, self.addr, self.shown, self.trace = arch, addr, shown, trace
+        _check_root(arch, addr)
         self.snapshot()
 
     def snapshot(self) -> WalkState:
@@ -78,8 +88,7 @@ class AddressBench:
 
     def look(self, arch: str, addr: int) -> WalkState:
         """Take another address, or another machine. Raises ValueError for an address that the machine has not."""
-        if machine(arch).arch == "ARM64" and addr >> 48:
-            raise ValueError(f"{addr:#x} goes through TTBR1, the kernel's root: its tables are not here")
+        _check_root(arch, addr)
         state = tables_of(arch).walk_state(addr)
         self.arch, self.addr, self.shown = arch, addr, None
         return state

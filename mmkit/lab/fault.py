@@ -80,7 +80,7 @@ class FaultLab(Lab):
 
     def _page(self, given: int | None) -> int:
         page = self.page.value if given is None else given
-        if page not in range(PAGES):
+        if type(page) is not int or page not in range(PAGES):
             raise ValueError(f"there are pages 0 to {PAGES - 1}, not {page!r}")
         return page
 

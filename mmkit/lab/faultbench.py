@@ -121,8 +121,9 @@ class FaultBench:
 
     def switch(self, pid: int) -> str:
         """Let another process act."""
-        if pid not in self.machine.processes:
-            raise ValueError(f"there is no process {pid}: choose one of {', '.join(map(str, self.machine.processes))}")
+        if type(pid) is not int or pid not in self.machine.processes:
+            known = ", ".join(map(str, self.machine.processes))
+            raise ValueError(f"there is no process {pid!r}: choose one of {known}")
         self.pid = pid
         return self._did("switch", (pid,), f"Process {pid} acts now.")
 

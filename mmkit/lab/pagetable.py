@@ -141,7 +141,7 @@ class PageTableLab(Lab):
         """Let the other process run, or the one of that number."""
         running = self.timeline.current.snapshot.spaces.loaded
         which = 1 - running if number is None else number
-        if which not in range(len(NAMES)):
+        if type(which) is not int or which not in range(len(NAMES)):
             raise ValueError(f"there are processes 0 and 1, not {which!r}")
         self.act(f"switch to {NAMES[which]}", lambda bench: bench.switch(which), told=str)
 

@@ -43,6 +43,8 @@ class TablesState(Record):
 
     spaces: SpacesState
     done: tuple[tuple[str, tuple[Any, ...]], ...] = field(repr=False)
+    asked: int = 0
+    """How often a page was to be mapped. A refused attempt may have moved free pages: this tells that it was made."""
 
 
 class TableBench:
@@ -57,7 +59,7 @@ class TableBench:
         self.access_walk: Walk | None = None
         self.outcome = ""
         self.done: list[tuple[str, tuple[Any, ...]]] = []
-        self.loaded = 0
+        self.loaded = self.asked = 0
         self.mmu.cr3 = first.cr3
         self._begin()
         for name, arguments in state.done if state else ():
@@ -70,7 +72,7 @@ class TableBench:
         kind = "TOY" if self.arch.name == "TOY" else str(8 * self.arch.word_bytes)
         for number, addr, rights, name in BEGINNINGS[kind]:
             pfn = shared.get(name) if name else None
-            made = self._take(pfn, 0)
+            made = self._new(0) if pfn is None else pfn
             shared[name] = made
             self.tables[number].map(addr, made, RIGHTS[rights])
 
@@ -83,30 +85,44 @@ class TableBench:
         """Return the frozen state."""
         spaces = [SpaceState(name, table.snapshot()) for name, table in zip(NAMES, self.tables, strict=True)]
         state = SpacesState(self.arch.name, tuple(spaces), self.loaded, self.access_walk, self.outcome)
-        return TablesState(state, tuple(self.done))
+        return TablesState(state, tuple(self.done), self.asked)
 
     # -- frames -------------------------------------------------------------------------------------------------------
 
-    def _take(self, pfn: int | None, level: int) -> int:
-        """Return a new frame, or count one more user of an old one; what is none of ours is taken as it is."""
-        order = self.arch.levels[self.table.format.last - level].shift - self.arch.page_shift
-        if pfn is None:
-            page = self.memory.alloc_pages(Gfp.GFP_HIGHUSER_MOVABLE, order)
-            self.frames[page.pfn] = page, order
-            return int(page.pfn)
-        end = max(zone.end_pfn for zone in self.memory.zones)
-        if not 0 <= pfn <= end - (1 << order):
-            last = pfn + (1 << order) - 1
-            raise ValueError(f"there is no frame 0x{last:x}: memory ends before 0x{end:x}")
-        return pfn
+    def _new(self, order: int) -> int:
+        page = self.memory.alloc_pages(Gfp.GFP_HIGHUSER_MOVABLE, order)
+        self.frames[page.pfn] = page, order
+        return int(page.pfn)
 
-    def _drop(self, pfn: int) -> None:
-        used = {
-            addr >> 12
+    def _check_map(self, addr: int, pfn: int | None, level: int, size: int) -> None:
+        """Refuse what cannot be mapped, before anything is taken."""
+        end = max(zone.end_pfn for zone in self.memory.zones)
+        if pfn is not None and not 0 <= pfn <= end - size:
+            raise ValueError(f"there is no frame 0x{pfn + size - 1:x}: memory ends before 0x{end:x}")
+        self.table.check_map(addr, pfn or 0, level)
+        for each in range(pfn, pfn + size) if pfn is not None else ():
+            self._check_given(each)
+
+    def _check_given(self, pfn: int) -> None:
+        """Refuse what vm_insert_page() does: a page that nobody has taken, and one that holds a table."""
+        if any(first <= pfn < first + (1 << order) for first, (_, order) in self.frames.items()):
+            return
+        if any(table.addr >> 12 == pfn for each in self.tables for table in each.snapshot().tables):
+            raise ValueError(f"frame 0x{pfn:x} holds a page table, which no process may reach")
+        zone = self.memory.zone_of(pfn)
+        if zone is not None and not any(start <= pfn < end for start, end in zone.reserved):
+            raise ValueError(f"frame 0x{pfn:x} is free: give one that a page is in, or none at all to get a new one")
+
+    def _drop_unused(self) -> None:
+        """Free the frames that no page of either process lies in any more."""
+        pages = [
+            (addr >> 12, 1 << self.arch.levels[each.depth].shift - self.arch.page_shift)
             for table in self.tables for each in table.snapshot().tables for _, addr, _ in each.pages
-        }  # fmt: skip
-        if pfn not in used and pfn in self.frames:
-            self.memory.free_pages(*self.frames.pop(pfn))
+        ]  # fmt: skip
+        for first, (page, order) in list(self.frames.items()):
+            if not any(pfn < first + (1 << order) and first < pfn + size for pfn, size in pages):
+                self.memory.free_pages(page, order)
+                del self.frames[first]
 
     # -- what can be done ---------------------------------------------------------------------------------------------
 
@@ -117,10 +133,13 @@ class TableBench:
 
     def map(self, addr: int, pfn: int | None, rights: str, level: int) -> str:
         """Map a frame (None: a new one) into the running process."""
-        frame = self._take(pfn, level)
+        order = self.arch.levels[self.table.format.last - level].shift - self.arch.page_shift
+        self._check_map(addr, pfn, level, 1 << order)
+        self.asked += 1
+        frame = self._new(order) if pfn is None else pfn
         try:
             self.table.map(addr, frame, RIGHTS[rights], level)
-        except (MmkitError, ValueError):
+        except MmkitError:
             if pfn is None:
                 self.memory.free_pages(*self.frames.pop(frame))
             raise
@@ -129,9 +148,8 @@ class TableBench:
 
     def unmap(self, addr: int) -> str:
         """Take a page away from the running process."""
-        last = self.table.walk(addr).steps[-1].target_addr
         self.table.unmap(addr)
-        self._drop((last or 0) >> 12)
+        self._drop_unused()
         self.access_walk = None
         return self._told("unmap", (addr,), f"No page is mapped at 0x{addr:x} any more.")
 

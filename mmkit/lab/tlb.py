@@ -16,13 +16,16 @@ from mmkit.record import replace
 from mmkit.view.tlb import TlbPicture, is_detailed
 from mmkit.view.tracemap import TracePicture
 
+MOST_ENTRIES, MOST_WAYS = 4096, 128
+"""The ends of the controls: no processor's TLB comes near."""
+
 
 class TlbLab(Lab):
     """A TLB and a sequence of accesses (``pattern``); a change of either begins anew."""
 
     def __init__(self, pattern: str = "nine pages in turn", entries: int = 8, ways: int = 2) -> None:
-        choice(PATTERNS, pattern, "pattern")
         setting = Setting(pattern, entries, ways, "lru", 12, False)
+        _check(setting)
         bench = TlbBench(setting)
         self._following = False
         self._make_controls(setting)
@@ -35,8 +38,8 @@ class TlbLab(Lab):
     def _make_controls(self, setting: Setting) -> None:
         self.pattern_menu = menu("Accesses", tuple(PATTERNS), setting.pattern, "22em")
         self.geometry_menu = menu("TLB", (("of your own", None), *GEOMETRIES.items()), None, "31em")
-        self.entries = Number("Entries", 1, 4096, setting.entries)
-        self.ways = Number("Ways", 1, 128, setting.ways)
+        self.entries = Number("Entries", 1, MOST_ENTRIES, setting.entries, linked=False)
+        self.ways = Number("Ways", 1, MOST_WAYS, setting.ways, linked=False)
         self.policy_menu = menu("Replace", tuple(POLICIES.items()), setting.policy, "12em")
         self.page_menu = menu("Page of", tuple(PAGES.items()), setting.shift, "11em")
         self.switch_menu = menu("On a switch of processes", tuple(SWITCHES.items()), setting.flush, "27em")
@@ -59,8 +62,9 @@ class TlbLab(Lab):
         self.policy_menu.observe(self._chosen("policy"), "value")
         self.page_menu.observe(self._chosen("shift"), "value")
         self.switch_menu.observe(self._chosen("flush"), "value")
-        self.entries.box.observe(self._chosen("entries"), "value")
-        self.ways.box.observe(self._chosen("ways"), "value")
+        for name, number in (("entries", self.entries), ("ways", self.ways)):
+            number.box.observe(self._chosen(name), "value")
+            number.slider.observe(self._chosen(name), "value")
         self.geometry_menu.observe(self._preset, "value")
 
     def _chosen(self, name: str) -> Any:
@@ -103,15 +107,11 @@ class TlbLab(Lab):
     def choose(self, **chosen: Any) -> None:
         """Begin anew with another ``pattern``, ``entries``, ``ways``, ``policy``, page ``shift`` or ``flush``."""
         now = self.timeline.current.snapshot.setting
-        for name, known in (("pattern", PATTERNS), ("policy", dict.fromkeys(POLICIES.values()))):
-            if name in chosen:
-                choice(known, chosen[name], name)
-        if chosen.get("shift", 12) not in PAGES.values():
-            raise ValueError(f"pages of 2**{chosen['shift']} bytes cannot be chosen here: {', '.join(PAGES)}")
         try:
             setting = replace(now, **chosen)
+            _check(setting)
             self.act("begin anew", lambda bench: bench.set_up(setting), told=str, instead_of="begin anew")
-        except ValueError:
+        except (TypeError, ValueError):
             self._follow(now)
             raise
 
@@ -124,11 +124,24 @@ class TlbLab(Lab):
     @handler
     def make(self, count: int | None = 1) -> None:
         """Make so many accesses (None: all that are left)."""
-        run = self.timeline.current.snapshot.run
+        run = self.timeline.settled.snapshot.run
         number = run.total - run.done if count is None else count
-        if count is not None and number < 1:
-            raise ValueError(f"one access at least is made, not {number}")
+        if type(number) is not int or (count is not None and number < 1):
+            raise ValueError(f"one access at least is made, not {number!r}")
         self.act("access" if number == 1 else f"{number:,} accesses", lambda bench: bench.step(number or 1), told=str)
+
+
+def _check(setting: Setting) -> None:
+    """Raise ValueError for what the controls do not offer; whether there can be such a TLB the model knows."""
+    choice(PATTERNS, setting.pattern, "pattern")
+    choice(dict.fromkeys(POLICIES.values()), setting.policy, "policy")
+    for what, number, most in (("entries", setting.entries, MOST_ENTRIES), ("ways", setting.ways, MOST_WAYS)):
+        if type(number) is int and number > most:
+            raise ValueError(f"{what} go from 1 to {most:,} here, not {number!r}")
+    if type(setting.shift) is not int or setting.shift not in PAGES.values():
+        raise ValueError(f"pages of 2**{setting.shift!r} bytes cannot be chosen here: {', '.join(PAGES)}")
+    if type(setting.flush) is not bool:
+        raise ValueError(f"flush is True, throw all away, or False, keep them, not {setting.flush!r}")
 
 
 def _begin_words(setting: Setting) -> str:

@@ -73,7 +73,7 @@ class Request(Record):
 
 def choice(menu: Mapping[str, object], name: str, what: str) -> None:
     """Raise ValueError if ``menu`` does not offer that."""
-    if name not in menu:
+    if not isinstance(name, str) or name not in menu:
         raise ValueError(f"there is no {what} {name!r}: choose one of {', '.join(map(repr, menu))}")
 
 

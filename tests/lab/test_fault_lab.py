@@ -97,7 +97,9 @@ def test_protecting_and_being_killed(lab, checks):
 def test_bad_input_is_refused(lab, checks):
     checks.refuses(lab, "pages 0 to 7, not 8", do=lambda: lab.touch(8))
     checks.refuses(lab, "pages 0 to 7, not -1", do=lambda: lab.drop(-1))
+    checks.refuses(lab, "pages 0 to 7, not 1.0", do=lambda: lab.touch(1.0))
     checks.refuses(lab, "no process 7", do=lambda: lab.switch(7))
+    checks.refuses(lab, "no process 100.0", do=lambda: lab.switch(100.0))
     checks.refuses(lab, "last process", do=lab.exit_button.click)
     for _ in range(3):
         lab.fork()

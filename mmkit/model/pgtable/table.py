@@ -82,7 +82,7 @@ class PageTable:
         Tables are made as needed. Raises ValueError, in words, if that cannot be, OutOfMemory if there is no page for a
         table; nothing has changed then.
         """
-        depth = self._check_map(virt_addr, pfn, level)
+        depth = self.check_map(virt_addr, pfn, level)
         table, made = self.cr3, []
         try:
             for above in range(depth):
@@ -104,7 +104,8 @@ class PageTable:
         level = self.arch.levels[depth]
         return table + (virt_addr >> level.shift & (1 << level.bits) - 1) * self.arch.entry_bytes
 
-    def _check_map(self, virt_addr: int, pfn: int, level: int) -> int:
+    def check_map(self, virt_addr: int, pfn: int, level: int = 0) -> int:
+        """Return the depth at which such a page is entered. Raises ValueError, in words, if it cannot be mapped."""
         self._check_address(virt_addr)
         depth = self.format.last - level
         if level and depth not in self.format.large_depths:
