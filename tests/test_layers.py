@@ -36,6 +36,8 @@ VIEW_KNOWS = {
     "migratetype",
     "pageflags",
     "machinestate",
+    "lifestate",
+    "malloctrace",
     "machinetrace",
     "pgstate",
     "pgtrace",

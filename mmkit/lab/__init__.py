@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mmkit.lab.fault import FaultLab
     from mmkit.lab.fragmentation import FragmentationLab
     from mmkit.lab.introduction import IntroductionLab
+    from mmkit.lab.life import LifeLab
     from mmkit.lab.machine import MachineLab
     from mmkit.lab.measure import MeasureLab
     from mmkit.lab.page import PageLab
@@ -31,6 +32,7 @@ _HOMES = {
     "FaultLab": "mmkit.lab.fault",
     "FragmentationLab": "mmkit.lab.fragmentation",
     "IntroductionLab": "mmkit.lab.introduction",
+    "LifeLab": "mmkit.lab.life",
     "MachineLab": "mmkit.lab.machine",
     "MeasureLab": "mmkit.lab.measure",
     "PageLab": "mmkit.lab.page",
@@ -51,6 +53,7 @@ __all__ = [
     "FaultLab",
     "FragmentationLab",
     "IntroductionLab",
+    "LifeLab",
     "MachineLab",
     "MeasureLab",
     "PageLab",

@@ -21,6 +21,13 @@ class FaultDone(Event):
     what: str
 
 
+class ClearPage(Event):
+    """A page is filled with zeros before a process may see it (clear_highpage())."""
+
+    name: ClassVar[str] = "clear_page"
+    pfn: int
+
+
 class SchedProcessFork(Event):
     """A process has a child."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmkit.model import machinetrace
+from mmkit.model import machinetrace, malloctrace
 from mmkit.model.trace import Event
 
 
@@ -16,8 +16,25 @@ def machine_in_words(event: Event) -> str:
         case machinetrace.FaultDone():
             read = ", read from the disk" if event.major else ""
             return f"Served: behind the page at 0x{event.addr:x} stands {event.what}{read}."
+        case machinetrace.ClearPage():
+            return f"Frame 0x{event.pfn:x} is filled with zeros: nobody may see what was in it before."
         case machinetrace.SchedProcessFork():
             return f"Process {event.parent_pid} has a child, {event.child_pid}."
         case machinetrace.SchedProcessExit():
             return f"Process {event.pid} ends."
+    return _of_library(event)
+
+
+def _of_library(event: Event) -> str:
+    match event:
+        case malloctrace.LibraryCall():
+            return f"The program calls {event.call}: a function of the C library. The kernel knows nothing of it."
+        case malloctrace.SystemCall():
+            return f"The library asks the kernel: {event.call}."
+        case malloctrace.ChunkHeader():
+            where = f"at 0x{event.addr:x}, 8 bytes in front of {event.what}"
+            return f"The library writes a size {where}: {event.size:,} bytes."
+        case malloctrace.LibraryReturn():
+            value = f": {event.value}" if event.value else ""
+            return f"{event.call} returns to the program{value}."
     return ""

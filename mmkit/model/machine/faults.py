@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mmkit.errors import FatalSignal
 from mmkit.model import vmaflags as f
-from mmkit.model.machinetrace import FaultDone
+from mmkit.model.machinetrace import ClearPage, FaultDone
 from mmkit.model.page import Page
 from mmkit.model.pageflags import PageFlags
 from mmkit.model.vma.anon import prepare_anon_vma
@@ -50,7 +50,9 @@ def _anonymous(space: MachineMm, vma: Vma, page: int, write: bool) -> str:
     if not write:
         space.pages.map(page, ZERO, space.pages.make(vma, space.machine.frames.zero.pfn, False), None)
         return "the zero page"
-    _own(space, vma, page, space.machine.frames.new())
+    struct = space.machine.frames.new()
+    space.tell(ClearPage, struct.pfn)
+    _own(space, vma, page, struct)
     return "a new page of zeros"
 
 

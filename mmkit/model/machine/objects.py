@@ -27,8 +27,10 @@ class KernelObjects:
     def alloc(self, name: str) -> int:
         """Return the address of a new object. Raises OutOfMemory."""
         if name not in self.caches:
-            flags = SlabFlags(0)
-            self.caches[name] = KmemCache(name, SIZES[name], memory=self.memory, flags=flags, nr_cpus=self.nr_cpus)
+            self.caches[name] = KmemCache(
+                name, SIZES[name], memory=self.memory, flags=SlabFlags(0), nr_cpus=self.nr_cpus,
+                trace=self.memory.trace,
+            )  # fmt: skip
         addr = self.caches[name].alloc()
         self.in_use[name].add(addr)
         return addr

@@ -83,6 +83,11 @@ class PageTable:
         table; nothing has changed then.
         """
         depth = self.check_map(virt_addr, pfn, level)
+        table = self._make_tables(virt_addr, depth)
+        self._write(self._entry_addr(table, virt_addr, depth), self.format.page(pfn << 12, flags, depth), depth)
+
+    def _make_tables(self, virt_addr: int, depth: int) -> int:
+        """Return the table at ``depth`` for an address; those that are missing are made."""
         table, made = self.cr3, []
         try:
             for above in range(depth):
@@ -98,7 +103,7 @@ class PageTable:
                 self._write(entry_addr, 0, above)
                 self._free_table(new, above + 1)
             raise
-        self._write(self._entry_addr(table, virt_addr, depth), self.format.page(pfn << 12, flags, depth), depth)
+        return table
 
     def _entry_addr(self, table: int, virt_addr: int, depth: int) -> int:
         level = self.arch.levels[depth]
@@ -146,8 +151,8 @@ class PageTable:
         """
         at = self._last_entry_addr(virt_addr)
         if at is None and make:
-            self.map(virt_addr, int(self.format.address(raw, self.format.last)) >> self.arch.page_shift)
-            at = self._last_entry_addr(virt_addr)
+            self.check_map(virt_addr, int(self.format.address(raw, self.format.last)) >> self.arch.page_shift)
+            at = self._entry_addr(self._make_tables(virt_addr, self.format.last), virt_addr, self.format.last)
         if at is None:
             raise ValueError(f"there is no table for {virt_addr:#x}")
         self._write(at, raw, self.format.last)
