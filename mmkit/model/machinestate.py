@@ -1,7 +1,7 @@
 """Frozen states of a machine: what memory each area of a process uses, and who has it with it.
 
 Models: the fields of ``/proc/PID/smaps`` (fs/proc/task_mmu.c, Linux 6.18, struct mem_size_stats). Leaves out: huge
-pages, swap.
+pages.
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ class AreaUsage(Record):
     anonymous: int
     lazy_free: int
     """Of the anonymous ones, those given up with MADV_FREE and not written since."""
+    swap: int = 0
+    """Pages that are in swap, in no frame."""
+    swap_pss_bytes: int = 0
+    """Each of them divided by how many entries lead to its slot."""
 
 
 class PageState(Record):

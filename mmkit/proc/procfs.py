@@ -1,13 +1,15 @@
 """The files of ``/proc`` that a machine of the model would show, in the kernel's formats.
 
 Models: fs/proc/meminfo.c, task_mmu.c, array.c (Linux 6.18), as far as the model has what they tell. Leaves out: lines
-about what the model has not (swap, huge pages, NUMA, per-CPU memory).
+about what the model has not (huge pages, NUMA, per-CPU memory).
 """
 
 from __future__ import annotations
 
 from mmkit.errors import LiveError
 from mmkit.model.machine import Machine, Process
+from mmkit.model.machine.lru import LISTS
+from mmkit.model.machine.oom import oom_score
 from mmkit.model.machine.space import MachineMm
 from mmkit.model.machine.usage import usage_of
 from mmkit.model.slabstate import SlabInfo, SlabInfoLine
@@ -17,9 +19,8 @@ from mmkit.model.vma.resident import ZERO
 from mmkit.model.vmaflags import flag_letters
 from mmkit.proc import buddyinfo, maps, pagemap, slabinfo, smaps, status, zoneinfo
 
-_PROCESS = ("maps", "smaps", "status", "pagemap")
-_NONE = ("KSM", "AnonHugePages", "ShmemPmdMapped", "FilePmdMapped", "Shared_Hugetlb", "Private_Hugetlb", "Swap",
-         "SwapPss")  # fmt: skip
+_PROCESS = ("maps", "smaps", "status", "oom_score", "oom_score_adj")
+_NONE = ("KSM", "AnonHugePages", "ShmemPmdMapped", "FilePmdMapped", "Shared_Hugetlb", "Private_Hugetlb")
 
 
 class ProcFs:
@@ -41,7 +42,7 @@ class ProcFs:
         pid, _, name = path.rpartition("/")
         if not pid and name in ("meminfo", "buddyinfo", "zoneinfo", "slabinfo", "vmstat"):
             return str(getattr(self, f"_{name}")())
-        if pid.isdigit() and int(pid) in self.machine.processes and name in _PROCESS[:3]:
+        if pid.isdigit() and int(pid) in self.machine.processes and name in _PROCESS:
             return str(getattr(self, f"_{name}")(self.machine.processes[int(pid)]))
         raise LiveError(f"/proc/{path} does not exist on this machine")
 
@@ -99,6 +100,11 @@ class ProcFs:
             "SwapCached": 0, "Dirty": pages["dirty"], "AnonPages": pages["anon"], "Mapped": pages["mapped"],
             "Shmem": pages["shmem"], "Slab": pages["slab"], "PageTables": pages["page_tables"],
         }  # fmt: skip
+        lru, swap = self.machine.lru, self.machine.swap
+        for kind in ("anon", "file"):
+            rows |= {f"{name}({kind})": lru.size(f"{name.lower()}_{kind}") for name in ("Active", "Inactive")}
+        rows |= {"Unevictable": lru.size("unevictable"), "SwapTotal": swap.nr_slots, "SwapFree": swap.free}
+        rows["SwapCached"] = len(swap.cache)
         return "".join(f"{name + ':':<16}{4 * count:>8} kB\n" for name, count in rows.items())
 
     def _vmstat(self) -> str:
@@ -108,8 +114,10 @@ class ProcFs:
             "nr_free_pages": pages["free"], "nr_anon_pages": pages["anon"], "nr_mapped": pages["mapped"],
             "nr_file_pages": pages["file"], "nr_dirty": pages["dirty"], "nr_shmem": pages["shmem"],
             "nr_page_table_pages": pages["page_tables"], "pgfault": sum(map(sum, faults)),
-            "pgmajfault": sum(major for _, major in faults),
+            "pgmajfault": sum(major for _, major in faults), "pswpin": self.machine.swap.read_in,
+            "pswpout": self.machine.reclaim.swapped_out, "oom_kill": self.machine.reclaim.kills,
         }  # fmt: skip
+        rows |= {f"nr_{name}": self.machine.lru.size(name) for name in LISTS}
         return "".join(f"{name} {value}\n" for name, value in rows.items())
 
     # -- one process --------------------------------------------------------------------------------------------------
@@ -141,11 +149,20 @@ class ProcFs:
             "VmLib",
         )
         rows |= {name: f"\t{sizes[name]:>8} kB" for name in names} | {"VmPTE": f"\t{4 * tables:>8} kB"}
+        rows["VmSwap"] = f"\t{4 * len(process.mm.pages.swapped):>8} kB"
         return status.format(status.Status(tuple(rows.items())))
+
+    def _oom_score(self, process: Process) -> str:
+        return f"{oom_score(process)}\n"
+
+    def _oom_score_adj(self, process: Process) -> str:
+        return f"{process.oom_score_adj}\n"
 
 
 def _pagemap_word(mm: MachineMm, page: int) -> int:
     kind = mm.pages.kind(page)
+    if page in mm.pages.swapped:
+        return pagemap.SWAPPED | mm.pages.swapped[page] << 5
     if not kind:
         return 0
     struct = mm.pages.struct_page(page)
@@ -163,7 +180,7 @@ def _smaps_area(mm: MachineMm, vma: Vma, line: maps.Mapping) -> smaps.SmapsArea:
         "Private_Dirty": 4 * use.private_dirty, "Referenced": 4 * use.referenced, "Anonymous": 4 * use.anonymous,
         "KSM": 0, "LazyFree": 4 * use.lazy_free,
     }  # fmt: skip
-    sizes |= dict.fromkeys(_NONE[1:], 0)
+    sizes |= dict.fromkeys(_NONE[1:], 0) | {"Swap": 4 * use.swap, "SwapPss": use.swap_pss_bytes >> 10}
     locked = use.pss_bytes >> 10 if "lo" in flag_letters(vma.vm_flags).split() else 0
     rows = (*sizes.items(), ("Locked", locked))
     return smaps.SmapsArea(line, rows, (("THPeligible", 0),), flag_letters(vma.vm_flags).strip())

@@ -10,6 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from mmkit.errors import InvariantError
+from mmkit.model.machine.swap import slot_of
 from mmkit.model.vma.resident import ANON, ZERO
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def check_machine(machine: Machine) -> None:
         space.table.check()
         _check_entries(machine, space)
     _check_counts(machine)
+    _check_reclaim(machine)
     _check_objects(machine)
     _check_tlbs(machine)
 
@@ -57,6 +59,7 @@ def _check_counts(machine: Machine) -> None:
             if kind != ZERO:
                 mapped[space.pages.pfn(page)] += 1
     cached = {page.pfn for _, _, page in machine.page_cache.items()}
+    cached |= {page.pfn for page in machine.swap.cache.values()}
     for pfn in set(mapped) | cached:
         struct = machine.frames.page(pfn)
         if struct.mappings != mapped[pfn]:
@@ -67,6 +70,27 @@ def _check_counts(machine: Machine) -> None:
     strangers = machine.frames.written - set(mapped) - cached
     if strangers:
         raise _broken("bytes are somebody's", f"frame {min(strangers):#x} holds bytes, and nobody has it")
+
+
+def _check_reclaim(machine: Machine) -> None:
+    """Each page that may be reclaimed is on a list, each slot has the entries that it counts, each frame its rmap."""
+    machine.lru.check()
+    found: Counter[tuple[int, int, int]] = Counter()
+    slots: Counter[int] = Counter()
+    for space in machine.spaces:
+        for page, slot in space.pages.swapped.items():
+            slots[slot] += 1
+            if space.pages.kind(page) or slot_of(space.table.entry(page << 12)) != slot:
+                raise _broken("swap entries", f"page {page << 12:#x} is in slot {slot}, its entry says otherwise")
+        for page, kind in space.pages.items():
+            if kind != ZERO:
+                found[space.pages.pfn(page), id(space), page] += 1
+                if machine.lru.where(space.pages.pfn(page)) is None:
+                    raise _broken("lru", f"frame {space.pages.pfn(page):#x} is mapped, and on no list")
+    machine.swap.check(dict(slots))
+    known = Counter((pfn, id(space), page) for pfn, users in machine.rmap.items() for space, page in users)
+    if known != found:
+        raise _broken("rmap", f"{len(found)} entries lead to frames, {len(known)} are known")
 
 
 def _check_objects(machine: Machine) -> None:

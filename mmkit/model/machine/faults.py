@@ -1,8 +1,8 @@
 """The page fault: what the kernel does when the processor finds no translation, or one that forbids the access.
 
 Models: arch/x86/mm/fault.c, do_user_addr_fault(); mm/memory.c (Linux 6.18), handle_pte_fault(), do_anonymous_page(),
-do_fault(), do_fault_around(), do_cow_fault(), do_wp_page(), wp_can_reuse_anon_folio(). Leaves out: huge pages, swap,
-races between threads, userfaultfd; a page that was read from the disk is there at once.
+do_fault(), do_fault_around(), do_cow_fault(), do_wp_page(), wp_can_reuse_anon_folio(), do_swap_page(). Leaves out:
+huge pages, races between threads, userfaultfd; a page that was read from the disk is there at once.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from mmkit.model import vmaflags as f
 from mmkit.model.machinetrace import ClearPage, FaultDone
 from mmkit.model.page import Page
 from mmkit.model.pageflags import PageFlags
+from mmkit.model.reclaimtrace import SwapIn
 from mmkit.model.vma.anon import prepare_anon_vma
 from mmkit.model.vma.area import Vma
 from mmkit.model.vma.fault import FAULT_AROUND
@@ -29,6 +30,10 @@ def fault_in(space: MachineMm, vma: Vma, addr: int, write: bool) -> bool:
     Raises FatalSignal SIGBUS for a page that the file does not have, OutOfMemory.
     """
     page = addr >> 12
+    if page in space.pages.swapped:
+        space.count_fault(_swap_in(space, vma, page, write))
+        if not write or space.pages.writable(page):
+            return True
     kind = space.pages.kind(page)
     if kind and (not write or space.pages.writable(page)):
         return False
@@ -44,6 +49,33 @@ def fault_in(space: MachineMm, vma: Vma, addr: int, write: bool) -> bool:
     space.count_fault(major)
     space.tell(FaultDone, page << 12, write, major, what)
     return True
+
+
+def _swap_in(space: MachineMm, vma: Vma, page: int, write: bool) -> bool:
+    """Bring a page back from swap; returns whether it had to be read (do_swap_page())."""
+    machine, slot = space.machine, space.pages.swapped[page]
+    swap, struct = machine.swap, machine.swap.cache.get(space.pages.swapped[page])
+    alone, major = swap.users(slot) == 1 and struct is None, struct is None
+    if struct is None:
+        struct = machine.frames.new()
+        machine.frames.fill(struct.pfn, swap.read(slot))
+        number = prepare_anon_vma(space, vma) or vma.anon_vma or 0
+        struct.set_anon(machine.frames.anon_vma(number), vma.pgoff_at(page << 12))
+        # The slot may be given up at any time: the disk is not relied upon.
+        struct.set_flags(PageFlags.uptodate | PageFlags.dirty)
+        if not alone:
+            struct.clear_flags(PageFlags.anon_exclusive)
+            swap.cache[slot] = struct
+            struct.get()
+        machine.lru_add(struct)
+    else:
+        struct.get()
+    may_write = alone and bool(vma.vm_flags & f.VM_WRITE)
+    raw = space.pages.make(vma, struct.pfn, may_write, dirty=may_write and write)
+    space.pages.map(page, ANON, raw, struct)
+    space.tell(SwapIn, page << 12, slot, struct.pfn)
+    space.pages.leave_swap(page, slot)
+    return major
 
 
 def _anonymous(space: MachineMm, vma: Vma, page: int, write: bool) -> str:
@@ -109,8 +141,12 @@ def _fault_around(space: MachineMm, vma: Vma, page: int) -> None:
     last = min(first + FAULT_AROUND, vma.vm_end >> 12, (page | space.ptrs_per_pte - 1) + 1)
     for near in range(first, last):
         index = vma.pgoff_at(near << 12)
-        if near != page and file.has(index) and space.pages.kind(near) is None:
+        if near != page and file.has(index) and _is_empty(space, near):
             _map_file(space, vma, near, cache.get(file, index)[0], write=False)
+
+
+def _is_empty(space: MachineMm, page: int) -> bool:
+    return space.pages.kind(page) is None and page not in space.pages.swapped
 
 
 def _write_protected(space: MachineMm, vma: Vma, page: int, kind: str) -> str:

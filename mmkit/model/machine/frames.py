@@ -7,6 +7,7 @@ Leaves out: bytes of what the kernel keeps for itself; they are not there.
 from __future__ import annotations
 
 from mmkit.model.gfp import Gfp
+from mmkit.model.machine.lru import Lru
 from mmkit.model.memory import PhysicalMemory
 from mmkit.model.page import Page
 from mmkit.model.pageflags import PageFlags
@@ -24,6 +25,7 @@ class Frames:
         # Asked for once: each asking marks all free blocks, and pages in use need no such marks.
         self._mem_map = memory.mem_map
         self._bytes: dict[int, bytearray] = {}
+        self.lru = Lru()
         self.zero = memory.alloc_pages(Gfp.GFP_KERNEL, 0)
         self.zero.set_flags(PageFlags.reserved)
 
@@ -56,6 +58,7 @@ class Frames:
             page.put()
             return False
         self._bytes.pop(page.pfn, None)
+        self.lru.drop(page.pfn)
         self.memory.free_pages(page, 0)
         return True
 

@@ -1,11 +1,12 @@
 """Machine: physical memory, kernel objects, files, processors and processes, all in one.
 
 Models: Linux 6.18 as far as the chapters before do. Leaves out: scheduling: a process runs where and when it is told
-to; swap and reclaim.
+to.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
@@ -15,15 +16,20 @@ from mmkit.model.machine.checks import check_machine
 from mmkit.model.machine.frames import Frames
 from mmkit.model.machine.objects import KernelObjects
 from mmkit.model.machine.pagecache import PageCache
+from mmkit.model.machine.pages import protected
 from mmkit.model.machine.process import Process
+from mmkit.model.machine.reclaim import Reclaim
 from mmkit.model.machine.space import MachineMm
+from mmkit.model.machine.swap import Swap
 from mmkit.model.memory import PhysicalMemory
 from mmkit.model.mmu import Mmu
 from mmkit.model.page import Page
+from mmkit.model.pageflags import PageFlags
 from mmkit.model.pgtable.words import TableWords
 from mmkit.model.tlb import Tlb
 from mmkit.model.trace import Trace
 from mmkit.model.vma.area import File
+from mmkit.units import parse_size
 
 _NO_FLUSH = 1 << 63
 
@@ -45,7 +51,9 @@ class Cpu:
 
 
 class Machine:
-    """A machine with ``ram`` bytes of memory, booted, without any process yet.
+    """A machine with ``ram`` bytes of memory and ``swap`` bytes of a swap device, booted, without any process yet.
+
+    When memory is short it reclaims pages and, as a last resort, kills; without ``reclaim`` it raises OutOfMemory.
 
     >>> machine = Machine("X86_64", "64MiB")
     >>> process = machine.spawn("hello")
@@ -58,8 +66,9 @@ class Machine:
     """
 
     def __init__(
-        self, arch: Arch | str = "X86_64", ram: int | str = "256MiB", *, nr_cpus: int = 1, trace: Trace | None = None
-    ) -> None:
+        self, arch: Arch | str = "X86_64", ram: int | str = "256MiB", *, nr_cpus: int = 1, trace: Trace | None = None,
+        swap: int | str = 0, reclaim: bool = True,
+    ) -> None:  # fmt: skip
         self.arch, self.trace = get_arch(arch), trace
         if self.arch.name not in ("X86", "X86_PAE", "X86_64", "X86_64_LA57"):
             raise ValueError(f"a machine is an x86 one so far, not {self.arch.name}")
@@ -67,6 +76,11 @@ class Machine:
         self.words = TableWords(self.arch.entry_bytes, self.arch.page_shift)
         self.objects = KernelObjects(self.memory, nr_cpus)
         self.frames = Frames(self.memory)
+        self.lru = self.frames.lru
+        self.swap = Swap(parse_size(swap) // self.arch.page_size)
+        self.reclaim = Reclaim(self, enabled=reclaim)
+        self.rmap: defaultdict[int, list[tuple[MachineMm, int]]] = defaultdict(list)
+        """Which entries lead to a frame: address spaces and page numbers, by pfn."""
         self.page_cache = PageCache(self.frames)
         self.spaces: list[MachineMm] = []
         self.processes: dict[int, Process] = {}
@@ -82,9 +96,13 @@ class Machine:
 
     def spawn(self, name: str = "a.out", **settings: Any) -> Process:
         """Return a new process with an empty address space; settings are those of MmStruct. Raises OutOfMemory."""
-        space = MachineMm(self, name=name, **settings)
-        self.spaces.append(space)
-        return self.add(space, name, parent=1)
+
+        def once() -> Process:
+            space = MachineMm(self, name=name, **settings)
+            self.spaces.append(space)
+            return self.add(space, name, parent=1)
+
+        return self.reclaim.with_memory(once)
 
     def add(self, space: MachineMm, name: str, parent: int, tgid: int | None = None) -> Process:
         """Return a new task that uses an address space. Raises OutOfMemory; that has one user less then."""
@@ -135,6 +153,37 @@ class Machine:
 
     def lru_add(self, page: Page) -> None:
         """Put a page on the list of those that may be reclaimed."""
+        self.lru.add(page)
+
+    # -- reclaim ------------------------------------------------------------------------------------------------------
+
+    def rmap_of(self, page: Page) -> list[tuple[MachineMm, int]]:
+        """Return the entries that lead to a frame (rmap_walk())."""
+        return list(self.rmap[page.pfn]) if page.pfn in self.rmap else []
+
+    def pages_dirty(self, page: Page) -> bool:
+        """Say whether a page, or an entry that leads to it, is dirty."""
+        entries = [(space.pages.raw(number), space.pages.dirty) for space, number in self.rmap_of(page)]
+        return bool(page.flags & PageFlags.dirty) or any(raw & dirty for raw, dirty in entries)
+
+    def swap_out(self, page: Page) -> None:
+        """Write an anonymous page to a slot; the entries that lead to it lead to the slot then, and it is free."""
+        users = self.rmap_of(page)
+        slot = self.swap.write(self.frames.read(page.pfn << 12, self.arch.page_size), len(users))
+        for space, number in users:
+            space.pages.to_swap(number, slot)
+
+    def unmap_everywhere(self, page: Page) -> None:
+        """Let no entry lead to a page; with the last owner it is free."""
+        for space, number in self.rmap_of(page):
+            space.pages.unmap_reclaimed(number)
+
+    def write_back(self, page: Page) -> None:
+        """Write a file's page to the disk: it is clean, and a next write will be noticed (folio_mkclean())."""
+        for space, number in self.rmap_of(page):
+            raw = space.pages.raw(number)
+            space.pages.set(number, protected(space.table.format, raw & ~space.pages.dirty))
+        self.page_cache.write_back(page)
 
     @property
     def proc(self) -> Any:

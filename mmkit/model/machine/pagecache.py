@@ -1,7 +1,7 @@
 """The page cache: pages of files that are in memory, and the disk behind them.
 
 Models: mm/filemap.c (Linux 6.18), filemap_add_folio(), filemap_fault(); mm/shmem.c, shmem_get_folio(). Leaves out:
-read-ahead, writing back, folios of several pages.
+read-ahead, folios of several pages, writing back before reclaim asks for it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ class PageCache:
         self._pages: dict[tuple[int, int], Page] = {}
         self._files: list[File] = []
         self._disk: dict[int, bytes] = {}
+        self._keys: dict[int, tuple[int, int]] = {}
 
     def __len__(self) -> int:
         return len(self._pages)
@@ -63,6 +64,8 @@ class PageCache:
         self.frames.fill(page.pfn, self._disk.get(number, b"")[index * PAGE : (index + 1) * PAGE])
         file.fill(index)
         self._pages[number, index] = page
+        self._keys[page.pfn] = number, index
+        self.frames.lru.add(page)
         return page
 
     def drop(self, file: File, first: int, last: int) -> None:
@@ -74,7 +77,23 @@ class PageCache:
             self._let_go(page)
         file.punch(first, last)
 
+    def evict(self, page: Page) -> None:
+        """Drop a page that is clean and that nobody maps: the disk has it (__remove_mapping())."""
+        number, index = self._keys[page.pfn]
+        del self._pages[number, index]
+        self._files[number].punch(index, index + 1)
+        self._let_go(page)
+
+    def write_back(self, page: Page) -> None:
+        """Let the disk have what a page holds; it is clean then."""
+        number, index = self._keys[page.pfn]
+        disk = bytearray(self._disk.get(number, b"").ljust((index + 1) * PAGE, b"\0"))
+        disk[index * PAGE : (index + 1) * PAGE] = self.frames.read(page.pfn * PAGE, PAGE)
+        self._disk[number] = bytes(disk)
+        page.clear_flags(PageFlags.dirty)
+
     def _let_go(self, page: Page) -> None:
+        del self._keys[page.pfn]
         page.get()
         page.clear_file()
         self.frames.put(page)

@@ -1,7 +1,7 @@
 """The resident pages of an address space on a machine: entries of page tables, and the frames behind them.
 
 Models: mm/memory.c (Linux 6.18), zap_pte_range(), copy_present_ptes(); mm/mprotect.c, change_pte_range(),
-can_change_pte_writable(); mm/mremap.c, move_ptes(). Leaves out: huge pages, swap, batches of flushes.
+can_change_pte_writable(); mm/mremap.c, move_ptes(). Leaves out: huge pages, batches of flushes.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mmkit.model import vmaflags as f
+from mmkit.model.machine.lru import ACTIVE_ANON, ACTIVE_FILE, INACTIVE_FILE, Lru
+from mmkit.model.machine.swap import entry_of
 from mmkit.model.page import Page
 from mmkit.model.pageflags import PageFlags
 from mmkit.model.pgstate import PteFlags
@@ -25,6 +27,8 @@ class PtePages(ResidentPages):
     def __init__(self, space: MachineMm) -> None:
         super().__init__()
         self.space = space
+        self.swapped: dict[int, int] = {}
+        """Slots of pages that are in swap, by page number."""
         table = space.table
         self.last = table.format.last
         self.young, self.dirty = table.format.accessed_bit(self.last), table.format.dirty_bit
@@ -76,6 +80,7 @@ class PtePages(ResidentPages):
             raise
         if struct is not None:
             struct.map()
+            self.space.machine.rmap[struct.pfn].append((self.space, page))
         self.put(page, kind)
         self.space.machine.flush_page(self.space, page << 12)
 
@@ -89,7 +94,15 @@ class PtePages(ResidentPages):
             if fmt.dirty(raw, self.last):
                 struct.set_flags(PageFlags.dirty)
             if fmt.accessed(raw, self.last):
-                mark_accessed(struct)
+                mark_accessed(struct, self.space.machine.lru)
+        self.drop_mapping(page, struct)
+
+    def drop_mapping(self, page: int, struct: Page) -> None:
+        """One entry less leads to a frame; with the last owner it is free."""
+        users = self.space.machine.rmap[struct.pfn]
+        users.remove((self.space, page))
+        if not users:
+            del self.space.machine.rmap[struct.pfn]
         struct.unmap()
         self.space.machine.release(struct)
 
@@ -101,7 +114,41 @@ class PtePages(ResidentPages):
         for page in gone:
             self._let_go(page)
         self._take_away(gone)
+        if own:
+            self._drop_swapped(start, end)
         return len(gone)
+
+    def in_swap(self, start: int, end: int) -> list[tuple[int, int]]:
+        """Return pages of [start, end) that are in swap, with their slots."""
+        return [(page, slot) for page, slot in self.swapped.items() if start >> 12 <= page < end >> 12]
+
+    def _drop_swapped(self, start: int, end: int) -> None:
+        for page, slot in self.in_swap(start, end):
+            self.space.table.clear(page << 12)
+            self.leave_swap(page, slot)
+
+    def leave_swap(self, page: int, slot: int) -> None:
+        """An entry leads to its slot no more."""
+        del self.swapped[page]
+        cached = self.space.machine.swap.put(slot)
+        if cached is not None:
+            self.space.machine.release(cached)
+
+    def to_swap(self, page: int, slot: int) -> None:
+        """Let an entry lead to a slot in place of its frame (try_to_unmap_one())."""
+        struct = self.struct_page(page)
+        self.set(page, entry_of(slot))
+        self.forget(page)
+        self.swapped[page] = slot
+        self.drop_mapping(page, struct)
+
+    def unmap_reclaimed(self, page: int) -> None:
+        """Make an entry empty, and leave its table."""
+        struct = self.struct_page(page)
+        self.space.table.clear(page << 12, keep_tables=True)
+        self.space.machine.flush_page(self.space, page << 12)
+        self.forget(page)
+        self.drop_mapping(page, struct)
 
     def move(self, old: int, new: int, length: int) -> None:
         """Move the entries of [old, old + length) to ``new``: frames stay, and nothing faults.
@@ -118,7 +165,20 @@ class PtePages(ResidentPages):
         except MemoryError:
             self._take_away(done)
             raise
+        for page, kind, _ in moved:
+            if kind != ZERO:
+                users = self.space.machine.rmap[self.pfn(page)]
+                users[users.index((self.space, page))] = self.space, page + ((new - old) >> 12)
         self._take_away([page for page, _, _ in moved])
+        self._move_swapped(old, new, length)
+
+    def _move_swapped(self, old: int, new: int, length: int) -> None:
+        for page, slot in self.in_swap(old, old + length):
+            self.space.table.clear(page << 12)
+            there = page + ((new - old) >> 12)
+            self.space.table.set_entry(there << 12, entry_of(slot), make=True)
+            del self.swapped[page]
+            self.swapped[there] = slot
 
     def _take_away(self, pages: list[int]) -> None:
         """Clear entries, whose frames somebody else has by now."""
@@ -143,6 +203,10 @@ class PtePages(ResidentPages):
                 if kind == ANON:
                     struct.clear_flags(PageFlags.anon_exclusive)
             pages.map(page, kind, raw & ~self.young, struct)
+        for page, slot in self.in_swap(vma.vm_start, vma.vm_end):
+            child.table.set_entry(page << 12, entry_of(slot), make=True)
+            self.space.machine.swap.share(slot)
+            pages.swapped[page] = slot
 
     def change_protection(self, vma: Vma, start: int, end: int) -> None:
         """Give the entries of [start, end) the rights that the area has now."""
@@ -174,17 +238,19 @@ class PtePages(ResidentPages):
                 continue
             self.set(page, self.raw(page) & ~(self.young | self.dirty))
             struct.clear_flags(PageFlags.swapbacked | PageFlags.dirty | PageFlags.referenced)
+            self.space.machine.lru.add(struct, INACTIVE_FILE)
+        self._drop_swapped(start, end)
 
 
-def mark_accessed(struct: Page) -> None:
+def mark_accessed(struct: Page, lru: Lru) -> None:
     """Note that a page was used: the second time it becomes active (folio_mark_accessed()).
 
     The kernel makes it so a little later, in batches.
     """
     if not struct.flags & PageFlags.referenced:
         struct.set_flags(PageFlags.referenced)
-    elif not struct.flags & PageFlags.active:
-        struct.set_flags(PageFlags.active)
+    elif not struct.flags & (PageFlags.active | PageFlags.unevictable):
+        lru.add(struct, ACTIVE_ANON if struct.flags & PageFlags.swapbacked else ACTIVE_FILE)
         struct.clear_flags(PageFlags.referenced)
 
 

@@ -6,6 +6,7 @@ Models: struct task_struct as far as memory is concerned; kernel/fork.c, copy_pr
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from mmkit.errors import FatalSignal
@@ -36,6 +37,8 @@ class Process:
         self.address = address
         """Where its task_struct is."""
         self.killed: FatalSignal | None = None
+        self.oom_score_adj = 0
+        """Points that are added when a process has to die, from -1000 (never) to 1000 (first)."""
 
     def __repr__(self) -> str:
         return f"<Process {self.pid} {self.name}>"
@@ -70,16 +73,18 @@ class Process:
         ((phys, part),) = self._pieces(addr, 1, "x", cpu)
         return self.machine.frames.read(phys, part)[0]
 
-    def _pieces(self, addr: int, count: int, access: str, cpu: int) -> list[tuple[int, int]]:
-        """Return the physical addresses of a stretch, page by page, with how many bytes are in each."""
+    def _pieces(self, addr: int, count: int, access: str, cpu: int) -> Iterator[tuple[int, int]]:
+        """Yield the physical addresses of a stretch, page by page, with how many bytes are in each.
+
+        Each is to be used at once: the fault for the next page may take its frame away.
+        """
         self._must_live()
-        processor, found, end = self.machine.cpus[cpu], [], addr + count
+        processor, end = self.machine.cpus[cpu], addr + count
         processor.load(self.mm)
         while addr < end:
             part = min(end - addr, PAGE - addr % PAGE)
-            found.append((self._translate(processor, addr, access), part))
+            yield self._translate(processor, addr, access), part
             addr += part
-        return found
 
     def _translate(self, cpu: Cpu, addr: int, access: str) -> int:
         """Let the MMU translate; serve the faults that it raises, and let it try again."""
@@ -99,7 +104,7 @@ class Process:
             try:
                 processor.mmu.translate(addr, "w" if write else "r", user=True)
             except (PageFault, GeneralProtection):
-                self.mm.touch(addr, write)
+                self.machine.reclaim.with_memory(lambda: self.mm.touch(addr, write), self)
             else:
                 return
 
@@ -107,10 +112,11 @@ class Process:
         """Serve a fault. Raises FatalSignal if that cannot be: the process is killed by it."""
         try:
             vma = area_for(self.mm, addr, access)
-            self.mm.fault_in(vma, addr, access == "w")
+            self.machine.reclaim.with_memory(lambda: self.mm.fault_in(vma, addr, access == "w"), self)
         except FatalSignal as signal:
-            self.killed = signal
-            self.exit()
+            if self.alive:
+                self.killed = signal
+                self.exit()
             raise
 
     # -- life ---------------------------------------------------------------------------------------------------------
@@ -118,9 +124,14 @@ class Process:
     def fork(self) -> Process:
         """Start a child with a copy of the address space, in which pages are shared until one writes."""
         self._must_live()
-        space = self.mm.twin_with_pages()
-        self.machine.spaces.append(space)
-        child = self.machine.add(space, self.name, self.tgid)
+
+        def once() -> Process:
+            space = self.mm.twin_with_pages()
+            self.machine.spaces.append(space)
+            return self.machine.add(space, self.name, self.tgid)
+
+        child = self.machine.reclaim.with_memory(once, self)
+        child.oom_score_adj = self.oom_score_adj
         self.mm.tell(SchedProcessFork, self.pid, child.pid)
         return child
 

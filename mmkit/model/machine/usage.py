@@ -1,6 +1,6 @@
 """What the areas of a process use of a machine's memory, as smaps counts it.
 
-Models: fs/proc/task_mmu.c (Linux 6.18), smaps_account(), smaps_page_accumulate(). Leaves out: huge pages, swap, KSM.
+Models: fs/proc/task_mmu.c (Linux 6.18), smaps_account(), smaps_page_accumulate(). Leaves out: huge pages, KSM.
 """
 
 from __future__ import annotations
@@ -37,6 +37,9 @@ def usage_of(space: MachineMm, vma: Vma) -> AreaUsage:
         pss, pss_dirty = pss + part, pss_dirty + part * bool(dirty)
     names = ("shared_clean", "shared_dirty", "private_clean", "private_dirty", "referenced", "anonymous", "lazy_free")
     sizes = counts["rss"], pss >> _PSS_SHIFT, pss_dirty >> _PSS_SHIFT
+    slots = [slot for _, slot in space.pages.in_swap(vma.vm_start, vma.vm_end)]
+    swap_pss = sum((4096 << _PSS_SHIFT) // space.machine.swap.users(slot) for slot in slots)
     return AreaUsage(
-        vma.vm_start, vma.vm_end, *sizes, *(counts[name] for name in names)
+        vma.vm_start, vma.vm_end, *sizes, *(counts[name] for name in names), swap=len(slots),
+        swap_pss_bytes=swap_pss >> _PSS_SHIFT,
     )  # fmt: skip

@@ -40,6 +40,7 @@ class PageTable:
         self.format = format_of(self.arch, **settings)
         self.words = TableWords(self.arch.entry_bytes, self.arch.page_shift) if words is None else words
         self._pages: dict[int, Page] = {}
+        self._emptied = False
         self.cr3 = self._new_table(0)
 
     @property
@@ -169,7 +170,18 @@ class PageTable:
 
     def unmap(self, virt_addr: int) -> None:
         """Take away the page at ``virt_addr``, and tables that are empty then. Raises ValueError if none is there."""
-        found = self._mapped(virt_addr)
+        self._take_away(self._mapped(virt_addr))
+
+    def clear(self, virt_addr: int, keep_tables: bool = False) -> None:
+        """Make the last level's entry empty, whatever it was; with ``keep_tables`` free none, as reclaim does."""
+        found = self.walk(virt_addr)
+        if keep_tables:
+            self._emptied = True
+            self._write(found.steps[-1].entry_addr, 0, found.steps[-1].depth)
+        else:
+            self._take_away(found)
+
+    def _take_away(self, found: Walk) -> None:
         self._write(found.steps[-1].entry_addr, 0, found.steps[-1].depth)
         for step, above in zip(found.steps[:0:-1], found.steps[-2::-1], strict=True):
             words = self.words.words(step.table_addr >> self.arch.page_shift)
@@ -214,10 +226,12 @@ class PageTable:
         if {addr >> self.arch.page_shift for addr in reached} != set(self._pages):
             raise InvariantError("all tables are reached: pages were taken for tables that no entry leads to")
         for table in state.tables[1:]:
-            if not table.entries:
+            if not table.entries and not self._emptied:
                 raise InvariantError(f"no empty table: the one at {table.addr:#x} is")
         for table in state.tables:
             for index, raw in table.entries:
+                if table.depth == self.format.last and not self.format.present(raw, table.depth):
+                    continue  # What an entry that is not present says is the kernel's own affair: a place in swap.
                 if not self.format.present(raw, table.depth) or self.format.reserved(raw, table.depth):
                     raise InvariantError(f"entries are as they may be: entry {index} at {table.addr:#x} is {raw:#x}")
 

@@ -1,0 +1,283 @@
+"""Reclaim: when memory runs short, pages that were not used lately are dropped or written to swap.
+
+Models: mm/vmscan.c (Linux 6.18), balance_pgdat(), do_try_to_free_pages(), get_scan_count(), shrink_active_list(),
+shrink_folio_list(), folio_check_references(); mm/page_alloc.c, __alloc_pages_slowpath(). Leaves out: the
+multi-generational LRU, slab shrinkers, cgroups, time: kswapd runs when a fault has been served, and a write is done at
+once; reclaim begins where an operation can be tried again, not within it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from mmkit.errors import FatalSignal, OutOfMemory
+from mmkit.model import reclaimtrace as events
+from mmkit.model import vmaflags as f
+from mmkit.model.machine.lru import ACTIVE_ANON, ACTIVE_FILE, INACTIVE_ANON, INACTIVE_FILE, UNEVICTABLE
+from mmkit.model.machine.oom import badness, rss_of, select_bad_process
+from mmkit.model.page import Page
+from mmkit.model.pageflags import PageFlags
+from mmkit.model.trace import Event
+
+if TYPE_CHECKING:
+    from mmkit.model.machine.machine import Machine
+    from mmkit.model.machine.process import Process
+    from mmkit.model.zone import Zone
+
+CLUSTER = 32
+"""So many pages are looked at, and wanted, at a time (SWAP_CLUSTER_MAX)."""
+DEF_PRIORITY, SWAPPINESS, MAX_SWAPPINESS, MAX_RETRIES = 12, 60, 200, 16
+T = TypeVar("T")
+
+
+class Reclaim:
+    """The reclaim of a machine; ``swappiness`` from 0 to 200 says how much rather anonymous pages go than files'."""
+
+    def __init__(self, machine: Machine, swappiness: int = SWAPPINESS, enabled: bool = True) -> None:
+        self.machine, self.swappiness, self.enabled = machine, swappiness, enabled
+        self.anon_cost = self.file_cost = 0
+        self.woken = self.direct_runs = self.swapped_out = self.dropped = self.kills = 0
+        """How often it ran, and pages that went: what ``/proc/vmstat`` counts."""
+
+    # -- when ---------------------------------------------------------------------------------------------------------
+
+    def with_memory(self, do: Callable[[], T], process: Process | None = None) -> T:
+        """Do what needs memory; where there is none, reclaim and do it again, or kill.
+
+        Raises OutOfMemory if nobody can be killed, FatalSignal SIGKILL if ``process`` itself was.
+        """
+        for _ in range(MAX_RETRIES if self.enabled else 0):
+            try:
+                result = do()
+            except OutOfMemory:
+                if not self.direct() and not self.kill(process):
+                    raise
+            else:
+                self.balance()
+                return result
+        return do()
+
+    def balance(self) -> None:
+        """Let kswapd run if every zone has fallen below its low mark, until one is above its high mark."""
+        zones = [zone for zone in self.machine.memory.zones if zone.buddy]
+        if not self.enabled or self._above("low", zones):
+            return
+        self.woken += 1
+        high = sum(zone.watermarks.high for zone in zones)
+        self._tell(events.KswapdWake(self._free(), high))
+        priority = DEF_PRIORITY
+        while priority > 0 and not self._above("high", zones):
+            if not self.shrink(priority, max(CLUSTER, high)):
+                priority -= 1
+            self.machine.memory.drain_pages()
+        self._tell(events.KswapdSleep(self._free()))
+
+    @staticmethod
+    def _above(name: str, zones: list[Zone]) -> bool:
+        """Say whether a zone has more than its mark free, and its reserve against requests for higher zones."""
+        top = len(zones[-1].lowmem_reserve) - 1
+        return any(zone.watermark_ok(0, getattr(zone.watermarks, name), top) for zone in zones)
+
+    def direct(self) -> int:
+        """Reclaim a cluster of pages for an allocation that has failed; returns how many it was."""
+        self.direct_runs += 1
+        self._tell(events.DirectReclaimBegin(self._free()))
+        reclaimed = 0
+        for priority in range(DEF_PRIORITY, -1, -1):
+            reclaimed += self.shrink(priority, CLUSTER - reclaimed)
+            if reclaimed >= CLUSTER:
+                break
+        self.machine.memory.drain_pages()
+        self._tell(events.DirectReclaimEnd(reclaimed))
+        return reclaimed
+
+    def kill(self, process: Process | None) -> bool:
+        """Kill the process with the most points; returns whether there was one.
+
+        Raises FatalSignal if it was ``process``.
+        """
+        victim = select_bad_process(self.machine)
+        if victim is None:
+            return False
+        self.kills += 1
+        mm = victim.mm
+        self._tell(
+            events.MarkVictim(
+                victim.pid, victim.name, badness(victim) or 0, rss_of(victim), len(mm.pages.swapped),
+                mm.table.nr_tables - 1,
+            )
+        )  # fmt: skip
+        signal = FatalSignal("SIGKILL", "SI_KERNEL", 0, "out of memory: it had the most points")
+        for member in [each for each in self.machine if each.tgid == victim.tgid]:
+            member.killed = signal
+            member.exit()
+        self.machine.memory.drain_pages()
+        if process is not None and not process.alive:
+            raise signal
+        return True
+
+    def _free(self) -> int:
+        return sum(zone.free_pages for zone in self.machine.memory.zones)
+
+    def _tell(self, event: Event) -> None:
+        if self.machine.trace is not None:
+            self.machine.trace.emit(event)
+
+    # -- which lists --------------------------------------------------------------------------------------------------
+
+    def shrink(self, priority: int, wanted: int) -> int:
+        """Look at a part of the lists, all of them at priority 0; returns how many pages were reclaimed."""
+        lru, left, reclaimed = self.machine.lru, self._scan_counts(priority), 0
+        while any(left[name] for name in (INACTIVE_ANON, ACTIVE_FILE, INACTIVE_FILE)) and reclaimed < wanted:
+            for name in left:
+                count = min(left[name], CLUSTER)
+                left[name] -= count
+                kind = name.rpartition("_")[2]
+                if not count:
+                    continue
+                if not name.startswith("active"):
+                    reclaimed += self._shrink_inactive(name, count, priority)
+                elif lru.inactive_is_low(kind):
+                    self._shrink_active(name, count)
+        if self.machine.swap.free and lru.inactive_is_low("anon"):
+            self._shrink_active(ACTIVE_ANON, CLUSTER)
+        return reclaimed
+
+    def _scan_counts(self, priority: int) -> dict[str, int]:
+        """Return how many pages of each list to look at: by cost and swappiness; without swap no anonymous ones."""
+        anon, file = self._shares(priority)
+        lists = (("anon", (INACTIVE_ANON, ACTIVE_ANON)), ("file", (INACTIVE_FILE, ACTIVE_FILE)))
+        shares, size = {"anon": anon, "file": file}, self.machine.lru.size
+        whole = 1 if anon < 0 else anon + file
+        return {name: (size(name) >> priority) * abs(shares[kind]) // whole for kind, names in lists for name in names}
+
+    def _shares(self, priority: int) -> tuple[int, int]:
+        """Return which parts of the anonymous and of the file lists to look at, as a proportion."""
+        lru, high = self.machine.lru, sum(zone.watermarks.high for zone in self.machine.memory.zones)
+        if not self.machine.swap.free or not self.swappiness:
+            return 0, 1
+        if priority == 0:
+            return -1, -1  # Close to the end nothing is weighed: all of both.
+        files = lru.size(INACTIVE_FILE) + lru.size(ACTIVE_FILE)
+        if files + self._free() <= high and not lru.inactive_is_low("anon") and lru.size(INACTIVE_ANON) >> priority:
+            return 1, 0
+        if lru.size(INACTIVE_FILE) >> priority and not lru.inactive_is_low("file"):
+            return 0, 1
+        total = self.anon_cost + self.file_cost
+        anon_cost, file_cost = total + self.anon_cost, total + self.file_cost
+        total = anon_cost + file_cost
+        return (
+            self.swappiness * (total + 1) // (anon_cost + 1),
+            (MAX_SWAPPINESS - self.swappiness) * (total + 1) // (file_cost + 1),
+        )
+
+    def _note_cost(self, file: bool, written: int, kept: int) -> None:
+        """Remember what looking at a kind of pages has cost; what was long ago counts less (lru_note_cost())."""
+        cost = written * CLUSTER + kept
+        if file:
+            self.file_cost += cost
+        else:
+            self.anon_cost += cost
+        while self.anon_cost + self.file_cost > len(self.machine.lru) // 4:
+            self.anon_cost, self.file_cost = self.anon_cost // 2, self.file_cost // 2
+
+    # -- which pages --------------------------------------------------------------------------------------------------
+
+    def _shrink_active(self, name: str, count: int) -> None:
+        """Let pages from the tail become inactive; code that was used stays."""
+        lru, kept, taken, gone = self.machine.lru, 0, 0, 0
+        for page in lru.tail(name, count):
+            taken += 1
+            referenced, locked, executable = self._referenced(page)
+            if locked:
+                self._fate(page, "lock", "a process has locked it", UNEVICTABLE)
+            elif referenced and executable and name == ACTIVE_FILE:
+                kept += 1
+                self._fate(page, "keep", "it is code, and was used", name)
+            else:
+                gone += 1
+                self._fate(page, "deactivate", "the active list is too long", name.replace("active", "inactive"))
+        self._note_cost(name == ACTIVE_FILE, 0, kept)
+        self._tell(events.ShrinkActive(taken, kept, gone, name == ACTIVE_FILE))
+
+    def _shrink_inactive(self, name: str, count: int, priority: int) -> int:
+        scanned, reclaimed, written = 0, 0, self.swapped_out
+        for page in self.machine.lru.tail(name, count):
+            scanned += 1
+            reclaimed += self._one(page, name)
+        self._note_cost(name == INACTIVE_FILE, self.swapped_out - written, scanned - reclaimed)
+        self._tell(events.ShrinkInactive(scanned, reclaimed, priority, name == INACTIVE_FILE))
+        return reclaimed
+
+    def _one(self, page: Page, name: str) -> bool:
+        """Decide about one inactive page; returns whether it is free now (shrink_folio_list())."""
+        referenced, locked, executable = self._referenced(page)
+        noted = bool(page.flags & PageFlags.referenced)
+        active = ACTIVE_FILE if name == INACTIVE_FILE else ACTIVE_ANON
+        if locked:
+            return self._fate(page, "lock", "a process has locked it", UNEVICTABLE)
+        if referenced:
+            page.set_flags(PageFlags.referenced)
+            if noted or referenced > 1 or (executable and name == INACTIVE_FILE):
+                return self._fate(page, "activate", "it was used again", active)
+            return self._fate(page, "keep", "it was used since it was last looked at", name)
+        if noted:
+            page.clear_flags(PageFlags.referenced)
+        return self._take(page, name, active)
+
+    def _take(self, page: Page, name: str, active: str) -> bool:
+        machine = self.machine
+        if not page.is_anon:
+            return self._take_file(page, name, active)
+        if not page.flags & PageFlags.swapbacked and not machine.pages_dirty(page):
+            self._fate(page, "drop", "the process gave it up (MADV_FREE)", None)
+            machine.unmap_everywhere(page)
+        elif not machine.swap.free:
+            return self._fate(page, "activate", "there is no room in swap", active)
+        elif page.refcount != page.mappings:
+            return self._fate(page, "keep", "somebody else holds it", name)
+        else:
+            page.set_flags(PageFlags.swapbacked)
+            self._fate(page, "swap out", "it was not used lately", None)
+            self.swapped_out += 1
+            machine.swap_out(page)
+            return True
+        self.dropped += 1
+        return True
+
+    def _take_file(self, page: Page, name: str, active: str) -> bool:
+        machine = self.machine
+        if page.flags & PageFlags.swapbacked:
+            return self._fate(page, "activate", "shared memory stays", active)
+        if page.refcount != page.mappings + 1:
+            return self._fate(page, "keep", "somebody else holds it", name)
+        if machine.pages_dirty(page):
+            machine.write_back(page)
+            return self._fate(page, "write back", "the disk does not have it yet", name)
+        self._fate(page, "drop", "it was not used lately, and the disk has it", None)
+        self.dropped += 1
+        machine.unmap_everywhere(page)
+        machine.page_cache.evict(page)
+        return True
+
+    def _fate(self, page: Page, fate: str, why: str, home: str | None) -> bool:
+        self._tell(events.LruFate(page.pfn, fate, why))
+        if home is None:
+            self.machine.lru.drop(page.pfn)
+        else:
+            self.machine.lru.add(page, home)
+        return False
+
+    def _referenced(self, page: Page) -> tuple[int, bool, bool]:
+        """Return in how many entries a page was used, whether one is locked, one is code; they are old from now on."""
+        count, locked, executable = 0, False, False
+        for space, number in self.machine.rmap_of(page):
+            vma = space.index.find(number << 12)
+            locked |= bool(vma and vma.vm_flags & f.VM_LOCKED)
+            raw = space.pages.raw(number)
+            if raw & space.pages.young:
+                count += 1
+                executable |= bool(vma and vma.vm_flags & f.VM_EXEC)
+                space.pages.set(number, raw & ~space.pages.young)
+        return count, locked, executable
