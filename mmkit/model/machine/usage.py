@@ -35,11 +35,10 @@ def usage_of(space: MachineMm, vma: Vma) -> AreaUsage:
         counts["lazy_free"] += bool(kind == ANON and not struct.flags & PageFlags.swapbacked and not dirty)
         part = (4096 << _PSS_SHIFT) // struct.mappings
         pss, pss_dirty = pss + part, pss_dirty + part * bool(dirty)
-    names = ("shared_clean", "shared_dirty", "private_clean", "private_dirty", "referenced", "anonymous", "lazy_free")
-    sizes = counts["rss"], pss >> _PSS_SHIFT, pss_dirty >> _PSS_SHIFT
     slots = [slot for _, slot in space.pages.in_swap(vma.vm_start, vma.vm_end)]
     swap_pss = sum((4096 << _PSS_SHIFT) // space.machine.swap.users(slot) for slot in slots)
     return AreaUsage(
-        vma.vm_start, vma.vm_end, *sizes, *(counts[name] for name in names), swap=len(slots),
-        swap_pss_bytes=swap_pss >> _PSS_SHIFT,
+        vma.vm_start, vma.vm_end, counts["rss"], pss >> _PSS_SHIFT, pss_dirty >> _PSS_SHIFT,
+        counts["shared_clean"], counts["shared_dirty"], counts["private_clean"], counts["private_dirty"],
+        counts["referenced"], counts["anonymous"], counts["lazy_free"], len(slots), swap_pss >> _PSS_SHIFT,
     )  # fmt: skip
