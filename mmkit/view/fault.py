@@ -6,7 +6,7 @@ from mmkit.model.machinestate import FaultState, FrameState, MemberState, PageSt
 from mmkit.view import ink
 from mmkit.view.artist import Box, Boxes
 from mmkit.view.ink import Ink
-from mmkit.view.parts import Entry, legend_row, listed, outline_of, plural, segments
+from mmkit.view.parts import Entry, Pen, legend_row, listed, outline_of, plural, segments
 from mmkit.view.picture import MARGIN, Picture, fit
 
 MOST_MEMBERS, MOST_PAGES, MOST_FRAMES = 4, 8, 18
@@ -52,8 +52,8 @@ class FaultPicture(Picture):
         self.boxes = self.live(Boxes((0, 0, self.width, self.height)))
         self.lines = self.line([], [], ink.MUTED, 1.2, live=True, zorder=1)
         self.outlines = self.line([], [], ink.TEXT, 2.4, live=True, zorder=6)
-        self._pool = [self.text(0, 0, "", 10, live=True) for _ in range(150)]
-        self._used = 0
+        self._pen = Pen(self, 150)
+        self._write = self._pen.write
         names = [Entry(_INKS[kind], name) for kind, name in KINDS.items()]
         legend_row(self, 66, [("", names)])
         self.note(self.width - MARGIN, 66, "▣ write-protected   ✎ dirty", ha="right", va="center")
@@ -62,7 +62,7 @@ class FaultPicture(Picture):
     def update(self, state: FaultState, before: FaultState | None = None) -> None:
         """Show another state; pages whose frame or rights differ from ``before`` are outlined."""
         self.alt = alt_fault(state)
-        self._used = 0
+        self._pen.begin()
         members, nr_pages = state.members[:MOST_MEMBERS], len(state.members[0].pages) if state.members else 0
         cell = min(_CELL, (self.width - MARGIN - _LEFT) / max(nr_pages, 1))
         above = -(-len(members) // 2)
@@ -105,17 +105,10 @@ class FaultPicture(Picture):
         self._told.set(fit(state.told, self.width - 2 * MARGIN))
 
     def _finish(self, lines: list[list[tuple[float, float]]], changed: list[Box]) -> None:
-        for label in self._pool[self._used :]:
-            label.set("")
+        self._pen.end()
         self.lines.set_data(*segments(lines))
         self.outlines.set_data(*segments([list(zip(*outline_of(box), strict=True)) for box in changed]))
         self.touch()
-
-    def _write(self, x: float, y: float, text: str, size: float = 10, **look: object) -> None:
-        if self._used < len(self._pool):
-            plain = {"ha": "left", "va": "center", "bold": False, "mono": False, "colour": ink.TEXT}
-            self._pool[self._used].set(text, x=x, y=y, size=size, **(plain | look))
-            self._used += 1
 
     def _write_member(self, member: MemberState, top: float) -> None:
         self._write(

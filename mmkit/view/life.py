@@ -7,7 +7,7 @@ from mmkit.view import ink
 from mmkit.view.artist import Box, Boxes, text_width
 from mmkit.view.ink import Ink
 from mmkit.view.lifewords import alt_life, block_of, chain, step_in, table_words
-from mmkit.view.parts import outline_of, plural, segments, write_to_fit
+from mmkit.view.parts import Pen, outline_of, plural, segments, write_to_fit
 from mmkit.view.picture import MARGIN, Picture, fit
 
 HEIGHT = 562
@@ -15,7 +15,7 @@ LEVELS = ("pgd", "pud", "pmd", "pte")
 _AREAS, _STRIP, _WALK, _KERNEL, _FRAME = 82, 146, 233, 322, 474
 _INKS: dict[str, Ink] = {".": ink.GHOST, "a": ink.WRITTEN, "f": ink.FILE_PAGE, "z": ink.ZERO_PAGE}
 _PCP_COLUMNS, _PCP_MOST, _OBJECTS = 10, 40, 21
-Outlined = list[Box]
+_CHANGED = "#d55e00"
 
 
 class LifePicture(Picture):
@@ -28,9 +28,9 @@ class LifePicture(Picture):
         self._told = self.text(MARGIN, 46, "", 12, live=True)
         self.boxes = self.live(Boxes((0, 0, self.width, self.height)))
         self.lines = self.line([], [], ink.MUTED, 1.2, live=True, zorder=3)
-        self.outlines = self.line([], [], "#d55e00", 2.6, live=True, zorder=6)
-        self._pool = [self.text(0, 0, "", 10, live=True) for _ in range(150)]
-        self._used = 0
+        self.outlines = self.line([], [], _CHANGED, 2.6, live=True, zorder=6)
+        self._pen = Pen(self, 150)
+        self._write = self._pen.write
         for name, y in (("The process", _AREAS), ("The way to the frame", _WALK), ("The kernel's memory", _KERNEL),
                         ("The frame", _FRAME)):  # fmt: skip
             self.line([MARGIN, self.width - MARGIN], [y - 22, y - 22], ink.FAINT, 1)
@@ -40,10 +40,10 @@ class LifePicture(Picture):
     def update(self, state: LifeState, before: LifeState | None = None, told: str = "") -> None:
         """Show another moment."""
         self.alt = alt_life(state, told)
-        self._used = 0
+        self._pen.begin()
         self._put: list[tuple[Box, Ink]] = []
         self._paths: list[list[tuple[float, float]]] = []
-        self._new: Outlined = []
+        self._new: list[Box] = []
         self._badge.set(str(state.source))
         self._title.set(self.heading_fit(chain(state), state.source))
         write_to_fit(self._told, told, self.width - 2 * MARGIN)
@@ -55,20 +55,13 @@ class LifePicture(Picture):
         self._draw_pcp(state, then)
         self._draw_buddy(state, then)
         self._draw_frame(state, then)
-        for label in self._pool[self._used :]:
-            label.set("")
+        self._pen.end()
         self.boxes.put([box for box, _ in self._put], [one for _, one in self._put])
         self.lines.set_data(*segments(self._paths))
         self.outlines.set_data(*segments([list(zip(*outline_of(box), strict=True)) for box in self._new]))
         self.touch()
 
     # -- pens ---------------------------------------------------------------------------------------------------------
-
-    def _write(self, x: float, y: float, text: str, size: float = 10, **look: object) -> None:
-        if self._used < len(self._pool):
-            plain = {"ha": "left", "va": "center", "bold": False, "mono": False, "colour": ink.TEXT}
-            self._pool[self._used].set(text, x=x, y=y, size=size, **(plain | look))
-            self._used += 1
 
     def _box(self, box: Box, one: Ink, new: bool = False) -> Box:
         self._put.append((box, one))
@@ -125,13 +118,14 @@ class LifePicture(Picture):
         for block in state.blocks:
             if area.start <= block.addr < area.end:
                 left, right = (MARGIN + (at - area.start) * scale for at in (block.addr, block.addr + block.size))
-                self._paths.append([(left, y - 3), (left, y + 2), (right, y + 2), (right, y - 3)])
-                self._write((left + right) / 2, y + 9, block_of(block), 9.5, ha="center")
+                self._bracket(left, right, y, block_of(block), ink.TEXT)
         if area.start <= state.heap_top < area.end and area.name == "heap":
-            left = MARGIN + (state.heap_top - area.start) * scale
-            right = MARGIN + (state.brk - area.start) * scale
-            self._paths.append([(left, y - 3), (left, y + 2), (right, y + 2), (right, y - 3)])
-            self._write((left + right) / 2, y + 9, "the library's top chunk", 9.5, ha="center", colour=ink.MUTED)
+            left, right = (MARGIN + (at - area.start) * scale for at in (state.heap_top, state.brk))
+            self._bracket(left, right, y, "the library's top chunk", ink.MUTED)
+
+    def _bracket(self, left: float, right: float, y: float, words: str, colour: str) -> None:
+        self._paths.append([(left, y - 3), (left, y + 2), (right, y + 2), (right, y - 3)])
+        self._write((left + right) / 2, y + 9, words, 9.5, ha="center", colour=colour)
 
     # -- the way ------------------------------------------------------------------------------------------------------
 
@@ -220,7 +214,7 @@ class LifePicture(Picture):
         self._write(left, top + 80, words, 10, colour=ink.MUTED)
 
     def _head(self, left: float, name: str, words: str, focus: bool) -> None:
-        self._write(left, _KERNEL + 7, name, 10.5, bold=True, colour="#d55e00" if focus else ink.TEXT)
+        self._write(left, _KERNEL + 7, name, 10.5, bold=True, colour=_CHANGED if focus else ink.TEXT)
         self._write(left, _KERNEL + 21, words, 10, colour=ink.MUTED)
 
     # -- the frame ----------------------------------------------------------------------------------------------------
@@ -242,8 +236,8 @@ class LifePicture(Picture):
         for number, (name, now, old) in enumerate(counters):
             y = top + 12 + number * 24
             self._write(580, y, name, 10.5)
-            self._write(760, y, f"{now}", 12, bold=True, ha="right", colour="#d55e00" if now != old else ink.TEXT)
-            self._write(768, y, f"{now - old:+d}" if now != old else "", 10.5, colour="#d55e00")
+            self._write(760, y, f"{now}", 12, bold=True, ha="right", colour=_CHANGED if now != old else ink.TEXT)
+            self._write(768, y, f"{now - old:+d}" if now != old else "", 10.5, colour=_CHANGED)
 
     def _write_frame(self, frame: FrameLine, top: float) -> None:
         self._write(MARGIN + 8, top + 12, f"struct page of frame 0x{frame.pfn:x}: {frame.where}", 10.5, bold=True)

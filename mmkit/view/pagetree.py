@@ -12,7 +12,7 @@ from mmkit.model.pgstate import PageTableState, SpacesState, SpaceState, TableSt
 from mmkit.units import format_size
 from mmkit.view import ink
 from mmkit.view.artist import Box, Boxes, text_width
-from mmkit.view.parts import listed, outline_of, plural, segments
+from mmkit.view.parts import Pen, listed, outline_of, plural, segments
 from mmkit.view.picture import MARGIN, Picture, fit
 
 _TOP, _HEAD, _ROW, _GAP, _ROOM = 96, 17, 15.5, 12, 34
@@ -158,12 +158,14 @@ class TreesPicture(Picture):
         self.path = self.line([], [], ink.TEXT, 2, live=True, zorder=1.5)
         self.outlines = self.line([], [], ink.TEXT, 2.4, live=True, zorder=6)
         self._legend = self.note(MARGIN, 0, _LETTERS, live=True)
-        self._pool = [self.text(0, 0, "", 10, live=True) for _ in range(_MOST_TEXTS)]
+        self._pen = Pen(self, _MOST_TEXTS, va="baseline")
+        self._write = self._pen.write
         self.update(state, before)
 
     def update(self, state: SpacesState, before: SpacesState | None = None) -> None:
         """Show another state; entries that differ from ``before`` are outlined."""
-        self._used, self._boxes, self._arrows, self._paths, self._changed = 0, [], [], [], []  # type: ignore[var-annotated]
+        self._boxes, self._arrows, self._paths, self._changed = [], [], [], []  # type: ignore[var-annotated]
+        self._pen.begin()
         self.alt = alt_trees(state)
         self._badge.set(str(state.spaces[0].tables.source))
         panels = self._panels(state, before)
@@ -175,8 +177,7 @@ class TreesPicture(Picture):
         self._write_title(state)
         for panel in panels:
             self._draw(state, panel, before)
-        for label in self._pool[self._used :]:
-            label.set("")
+        self._pen.end()
         self.boxes.put([box for box, _ in self._boxes], [one for _, one in self._boxes])
         self.arrows.set_data(*segments(self._arrows))
         self.path.set_data(*segments(self._paths))
@@ -187,12 +188,6 @@ class TreesPicture(Picture):
         running = state.running
         self._title.set(f"CR3 = 0x{running.tables.root_addr:x}: {running.name} is running")
         self._told.set(fit(state.outcome, self.width - 2 * MARGIN, 12))
-
-    def _write(self, x: float, y: float, text: str, size: float = 10, **look: object) -> None:
-        if self._used < len(self._pool) and text:
-            plain = {"ha": "left", "va": "baseline", "bold": False, "mono": False, "colour": ink.TEXT}
-            self._pool[self._used].set(text, x=x, y=y, size=size, **(plain | look))
-            self._used += 1
 
     def _panels(self, state: SpacesState, before: SpacesState | None) -> list[_Panel]:
         nr_levels = len(SHIFTS[state.arch])

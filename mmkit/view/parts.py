@@ -167,6 +167,30 @@ def segments(parts: Sequence[Sequence[tuple[float, float]]]) -> tuple[list[float
     return [x for x, _ in points], [y for _, y in points]
 
 
+class Pen:
+    """Writes texts of which there are now more, now fewer: ``most`` labels that are used again at every update."""
+
+    def __init__(self, picture: Picture, most: int, va: str = "center") -> None:
+        self._labels = [picture.text(0, 0, "", 10, live=True) for _ in range(most)]
+        self._va, self._used = va, 0
+
+    def begin(self) -> None:
+        """Begin an update: nothing is written yet."""
+        self._used = 0
+
+    def write(self, x: float, y: float, text: str, size: float = 10, **look: object) -> None:
+        """Write a text, unless it is empty or no label is left."""
+        if self._used < len(self._labels) and text:
+            plain = {"ha": "left", "va": self._va, "bold": False, "mono": False, "colour": ink.TEXT}
+            self._labels[self._used].set(text, x=x, y=y, size=size, **(plain | look))
+            self._used += 1
+
+    def end(self) -> None:
+        """End an update: what was written before, and not now, is gone."""
+        for label in self._labels[self._used :]:
+            label.set("")
+
+
 def write_lines(labels: Sequence[Label], lines: Sequence[str]) -> None:
     """Put one line into each label; those left over are emptied."""
     for number, label in enumerate(labels):
