@@ -169,7 +169,7 @@ class AddressLab(Lab):
             raise ValueError(f"the {part.name} field has {part.high - part.low + 1} bits: 0 to {most}, not {number!r}")
         addr = state.walk.virt_addr & ~(most << part.low) | number << part.low
         self._take(
-            state.parts.arch, _with_copies(state, addr), f"slide {name} to {number}", f"slide {name} ", chosen=name
+            state.parts.arch, _with_copies(state, addr), f"slide {name} to {number}", f"slide {name} ", chosen=field
         )
 
     @handler

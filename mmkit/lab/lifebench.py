@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mmkit.lab.vmamenus import choice
 from mmkit.model.lifestate import LifeState
 from mmkit.model.machine.life import PAGE, Life
 from mmkit.model.trace import Trace
@@ -75,8 +76,7 @@ class LifeBench:
         return addr
 
     def _place(self, addr: int, place: str) -> int:
-        if place not in PLACES:
-            raise ValueError(f"there is no place {place!r}: choose one of {', '.join(map(repr, PLACES))}")
+        choice(dict.fromkeys(PLACES), place, "place")
         size, pages = self.life.sizes[addr], self.life.process.mm.pages
         if size == 0:
             raise ValueError("a block of 0 bytes has no byte to write")

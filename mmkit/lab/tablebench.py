@@ -100,14 +100,16 @@ class TableBench:
         if pfn is not None and not 0 <= pfn <= end - size:
             raise ValueError(f"there is no frame 0x{pfn + size - 1:x}: memory ends before 0x{end:x}")
         self.table.check_map(addr, pfn or 0, level)
-        for each in range(pfn, pfn + size) if pfn is not None else ():
-            self._check_given(each)
+        if pfn is not None:
+            tables = {table.addr >> 12 for each in self.tables for table in each.snapshot().tables}
+            for each in range(pfn, pfn + size):
+                self._check_given(each, tables)
 
-    def _check_given(self, pfn: int) -> None:
+    def _check_given(self, pfn: int, tables: set[int]) -> None:
         """Refuse what vm_insert_page() does: a page that nobody has taken, and one that holds a table."""
         if any(first <= pfn < first + (1 << order) for first, (_, order) in self.frames.items()):
             return
-        if any(table.addr >> 12 == pfn for each in self.tables for table in each.snapshot().tables):
+        if pfn in tables:
             raise ValueError(f"frame 0x{pfn:x} holds a page table, which no process may reach")
         zone = self.memory.zone_of(pfn)
         if zone is not None and not any(start <= pfn < end for start, end in zone.reserved):

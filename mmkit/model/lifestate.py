@@ -22,11 +22,10 @@ class AreaLine(Record):
 
 
 class BlockState(Record):
-    """What malloc gave: address and size in bytes, and whether it lies in pages of its own (mmap)."""
+    """What malloc gave: address and size in bytes."""
 
     addr: int
     size: int
-    mapped: bool
 
 
 class FrameLine(Record):
@@ -64,7 +63,6 @@ class LifeState(Record):
     vmas_in_use: int
     vmas_there: int
     """Objects of the cache vm_area_struct: in use, and in all of its slabs."""
-    slabs: int
     pcp: tuple[int, ...]
     """Movable pages on the processor's list, the next one first."""
     orders: tuple[int, ...]

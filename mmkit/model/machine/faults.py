@@ -53,21 +53,20 @@ def fault_in(space: MachineMm, vma: Vma, addr: int, write: bool) -> bool:
 
 def _swap_in(space: MachineMm, vma: Vma, page: int, write: bool) -> bool:
     """Bring a page back from swap; returns whether it had to be read (do_swap_page())."""
-    machine, slot = space.machine, space.pages.swapped[page]
-    swap, struct = machine.swap, machine.swap.cache.get(space.pages.swapped[page])
-    alone, major = swap.users(slot) == 1 and struct is None, struct is None
+    frames, swap, slot = space.machine.frames, space.machine.swap, space.pages.swapped[page]
+    struct = swap.cache.get(slot)
+    major = struct is None
+    alone = major and swap.users(slot) == 1
     if struct is None:
-        struct = machine.frames.new()
-        machine.frames.fill(struct.pfn, swap.read(slot))
-        number = prepare_anon_vma(space, vma) or vma.anon_vma or 0
-        struct.set_anon(machine.frames.anon_vma(number), vma.pgoff_at(page << 12))
+        struct = frames.new()
+        frames.fill(struct.pfn, swap.read(slot))
+        _make_anon(space, vma, page, struct)
         # The slot may be given up at any time: the disk is not relied upon.
-        struct.set_flags(PageFlags.uptodate | PageFlags.dirty)
+        struct.set_flags(PageFlags.dirty)
         if not alone:
             struct.clear_flags(PageFlags.anon_exclusive)
             swap.cache[slot] = struct
             struct.get()
-        machine.lru_add(struct)
     else:
         struct.get()
     may_write = alone and bool(vma.vm_flags & f.VM_WRITE)
@@ -90,12 +89,17 @@ def _anonymous(space: MachineMm, vma: Vma, page: int, write: bool) -> str:
 
 def _own(space: MachineMm, vma: Vma, page: int, struct: Page) -> None:
     """Map a new page that is the process's own."""
+    _make_anon(space, vma, page, struct)
+    may_write = bool(vma.vm_flags & f.VM_WRITE)
+    space.pages.map(page, ANON, space.pages.make(vma, struct.pfn, may_write, dirty=may_write), struct)
+
+
+def _make_anon(space: MachineMm, vma: Vma, page: int, struct: Page) -> None:
+    """Let a new frame be an anonymous page of an area, which may be reclaimed."""
     number = prepare_anon_vma(space, vma) or vma.anon_vma or 0
     struct.set_anon(space.machine.frames.anon_vma(number), vma.pgoff_at(page << 12))
     struct.set_flags(PageFlags.uptodate)
-    space.machine.lru_add(struct)
-    may_write = bool(vma.vm_flags & f.VM_WRITE)
-    space.pages.map(page, ANON, space.pages.make(vma, struct.pfn, may_write, dirty=may_write), struct)
+    space.machine.lru.add(struct)
 
 
 def _of_file(space: MachineMm, vma: Vma, addr: int, write: bool) -> tuple[str, bool]:

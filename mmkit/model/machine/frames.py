@@ -13,7 +13,7 @@ from mmkit.model.page import Page
 from mmkit.model.pageflags import PageFlags
 
 PAGE = 4096
-_ANON_VMAS, _ADDRESS_SPACES = 16 << 20, 32 << 20
+_ANON_VMAS, _ADDRESS_SPACES, _ADDRESS_SPACE = 16 << 20, 32 << 20, 0x100
 """Where in low memory anon_vmas and address_spaces would be, one after the other; only that they differ matters."""
 
 
@@ -35,7 +35,11 @@ class Frames:
 
     def address_space(self, number: int) -> int:
         """Return the kernel's address of a file's address_space."""
-        return self._mem_map.arch.page_offset + _ADDRESS_SPACES + 0x100 * number
+        return self._mem_map.arch.page_offset + _ADDRESS_SPACES + _ADDRESS_SPACE * number
+
+    def file_number(self, page: Page) -> int:
+        """Return of which file's address_space a page is: what :meth:`address_space` was given."""
+        return (page.mapping - self.address_space(0)) // _ADDRESS_SPACE
 
     def new(self) -> Page:
         """Return a page for a process, all zeros. Raises OutOfMemory."""

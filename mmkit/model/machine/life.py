@@ -22,7 +22,6 @@ from mmkit.model.pcp import list_index
 from mmkit.model.snapshot import MODEL
 from mmkit.model.trace import Event, Trace
 from mmkit.model.vma.area import OpenFile
-from mmkit.model.vma.resident import ZERO
 from mmkit.model.zone import Zone
 
 HEAP, PAGE = 0x1F00_0000, 4096
@@ -174,10 +173,10 @@ class Life:
         assert zone.buddy is not None
         return LifeState(
             tuple(self._running), self._focus, self._areas(), self.library.top, mm.end_brk, self._blocks(), self.addr,
-            walk, self._in_tlb(), sum(slab.inuse for slab in caches.slabs), caches.num_objs, len(caches.slabs),
+            walk, self._in_tlb(), sum(slab.inuse for slab in caches.slabs), caches.num_objs,
             zone.pcp[0].lists[_MOVABLE_LIST], self._orders(zone), self._in_hand,
             zone.buddy.free_pages + zone.pcp_pages, self._frame_line(walk.phys_addr if walk else None),
-            sum(kind != ZERO for _, kind in mm.pages.items()), mm.table.nr_tables, mm.min_flt + mm.maj_flt, MODEL,
+            mm.rss, mm.table.nr_tables, mm.min_flt + mm.maj_flt, MODEL,
         )  # fmt: skip
 
     @staticmethod
@@ -200,8 +199,7 @@ class Life:
         return {0x40_0000: "code", 0x40_2000: "data"}.get(start, "stack" if start > 0x7FFF_FFF0_0000 else "mmap")
 
     def _blocks(self) -> tuple[BlockState, ...]:
-        chunks = self.library.chunks
-        return tuple(BlockState(addr, size, chunks[addr].mapped) for addr, size in self.sizes.items() if addr in chunks)
+        return tuple(BlockState(addr, size) for addr, size in self.sizes.items() if addr in self.library.chunks)
 
     def _in_tlb(self) -> int | None:
         if self.addr is None:

@@ -151,15 +151,11 @@ class Machine:
             self._newest = None
         self.frames.put(page)
 
-    def lru_add(self, page: Page) -> None:
-        """Put a page on the list of those that may be reclaimed."""
-        self.lru.add(page)
-
     # -- reclaim ------------------------------------------------------------------------------------------------------
 
     def rmap_of(self, page: Page) -> list[tuple[MachineMm, int]]:
         """Return the entries that lead to a frame (rmap_walk())."""
-        return list(self.rmap[page.pfn]) if page.pfn in self.rmap else []
+        return list(self.rmap.get(page.pfn, ()))
 
     def pages_dirty(self, page: Page) -> bool:
         """Say whether a page, or an entry that leads to it, is dirty."""

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mmkit.model.vma.resident import ZERO
-
 if TYPE_CHECKING:
     from mmkit.model.machine.machine import Machine
     from mmkit.model.machine.process import Process
 
-ADJ_MIN, ADJ_MAX = -1000, 1000
-"""Of ``/proc/PID/oom_score_adj``; the least means never."""
+ADJ_MIN = -1000
+"""The least ``/proc/PID/oom_score_adj``: never."""
 
 
 def total_pages(machine: Machine) -> int:
@@ -28,14 +26,8 @@ def badness(process: Process) -> int | None:
     if process.oom_score_adj == ADJ_MIN:
         return None
     mm, machine = process.mm, process.machine
-    points = rss_of(process) + len(mm.pages.swapped) + mm.table.nr_tables - 1
+    points = mm.rss + len(mm.pages.swapped) + mm.table.nr_tables - 1
     return points + process.oom_score_adj * (total_pages(machine) // 1000)
-
-
-def rss_of(process: Process) -> int:
-    """Return its resident pages."""
-    pages = process.mm.pages
-    return len(pages) - pages.count(ZERO)
 
 
 def oom_score(process: Process) -> int:

@@ -21,7 +21,6 @@ class PageCache:
         self._pages: dict[tuple[int, int], Page] = {}
         self._files: list[File] = []
         self._disk: dict[int, bytes] = {}
-        self._keys: dict[int, tuple[int, int]] = {}
 
     def __len__(self) -> int:
         return len(self._pages)
@@ -64,7 +63,6 @@ class PageCache:
         self.frames.fill(page.pfn, self._disk.get(number, b"")[index * PAGE : (index + 1) * PAGE])
         file.fill(index)
         self._pages[number, index] = page
-        self._keys[page.pfn] = number, index
         self.frames.lru.add(page)
         return page
 
@@ -79,21 +77,20 @@ class PageCache:
 
     def evict(self, page: Page) -> None:
         """Drop a page that is clean and that nobody maps: the disk has it (__remove_mapping())."""
-        number, index = self._keys[page.pfn]
+        number, index = self.frames.file_number(page), page.index
         del self._pages[number, index]
         self._files[number].punch(index, index + 1)
         self._let_go(page)
 
     def write_back(self, page: Page) -> None:
         """Let the disk have what a page holds; it is clean then."""
-        number, index = self._keys[page.pfn]
+        number, index = self.frames.file_number(page), page.index
         disk = bytearray(self._disk.get(number, b"").ljust((index + 1) * PAGE, b"\0"))
         disk[index * PAGE : (index + 1) * PAGE] = self.frames.read(page.pfn * PAGE, PAGE)
         self._disk[number] = bytes(disk)
         page.clear_flags(PageFlags.dirty)
 
     def _let_go(self, page: Page) -> None:
-        del self._keys[page.pfn]
         page.get()
         page.clear_file()
         self.frames.put(page)

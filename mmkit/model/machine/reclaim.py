@@ -15,7 +15,7 @@ from mmkit.errors import FatalSignal, OutOfMemory
 from mmkit.model import reclaimtrace as events
 from mmkit.model import vmaflags as f
 from mmkit.model.machine.lru import ACTIVE_ANON, ACTIVE_FILE, INACTIVE_ANON, INACTIVE_FILE, UNEVICTABLE
-from mmkit.model.machine.oom import badness, rss_of, select_bad_process
+from mmkit.model.machine.oom import badness, select_bad_process
 from mmkit.model.page import Page
 from mmkit.model.pageflags import PageFlags
 from mmkit.model.trace import Event
@@ -104,7 +104,7 @@ class Reclaim:
         mm = victim.mm
         self._tell(
             events.MarkVictim(
-                victim.pid, victim.name, badness(victim) or 0, rss_of(victim), len(mm.pages.swapped),
+                victim.pid, victim.name, badness(victim) or 0, mm.rss, len(mm.pages.swapped),
                 mm.table.nr_tables - 1,
             )
         )  # fmt: skip

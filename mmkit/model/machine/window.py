@@ -32,7 +32,7 @@ def _member(process: Process, base: int, pages: int) -> MemberState:
     uses = [usage_of(mm, vma) for vma in mm.vmas]
     return MemberState(
         process.pid, process.name, tuple(_page(process, (base >> 12) + page) for page in range(pages)), mm.min_flt,
-        mm.maj_flt, sum(use.rss for use in uses), sum(use.pss_bytes for use in uses),
+        mm.maj_flt, mm.rss, sum(use.pss_bytes for use in uses),
     )  # fmt: skip
 
 

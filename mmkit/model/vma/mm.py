@@ -152,6 +152,11 @@ class MmStruct:
         """Resident pages of shared memory."""
         return self.resident.count(SHMEM)
 
+    @property
+    def rss(self) -> int:
+        """Resident pages of all kinds (get_mm_rss())."""
+        return self.anon_rss + self.file_rss + self.shmem_rss
+
     def rss_of(self, vma: Vma) -> int:
         """Return how many pages of an area are resident; the zero page does not count."""
         return sum(kind != ZERO for _, kind in self.resident.within(vma.vm_start, vma.vm_end))
