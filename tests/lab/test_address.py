@@ -16,6 +16,8 @@ from mmkit.model.pgtable.parts import address_parts
 from mmkit.model.pgtable.tables import Tables, sample_places, sample_tables
 from mmkit.model.pgtrace import WalkRead
 
+UNSEEN = AddressLab
+
 HALVES = [arch for arch in MACHINES if arch != "ARM64"]
 """Machines all of whose addresses go through one root."""
 
@@ -25,13 +27,6 @@ def tables(arch: str) -> Tables:
     """The tables as the recording or the model has them, without the lab."""
     recorded = MACHINES[arch].recorded
     return recording(recorded).page_tables if recorded else sample_tables(arch)
-
-
-@pytest.fixture(autouse=True)
-def unseen(request, monkeypatch):
-    """Who does not check what is shown together (``checks``) needs no page to show it: most of the time goes there."""
-    if "checks" not in request.fixturenames:
-        monkeypatch.setattr(AddressLab, "live_html", lambda lab: "")
 
 
 @cache

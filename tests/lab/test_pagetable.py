@@ -22,6 +22,8 @@ from mmkit.model.pgtable import PageTable
 from mmkit.model.pgtrace import Cr3Load, PageFaultKernel, PageFaultUser
 from mmkit.model.trace import Trace
 
+UNSEEN = PageTableLab
+
 PAGE = 1 << 12
 AREA = 1 << 28
 """Where no machine but the toy has anything at first: a multiple of every page size."""
@@ -96,13 +98,6 @@ def on(arch: str = "TOY") -> PageTableLab:
 @pytest.fixture
 def lab() -> PageTableLab:
     return on()
-
-
-@pytest.fixture(autouse=True)
-def unseen(request, monkeypatch):
-    """Who does not check what is shown together (``checks``) needs no page to show it: most of the time goes there."""
-    if "checks" not in request.fixturenames:
-        monkeypatch.setattr(PageTableLab, "live_html", lambda lab: "")
 
 
 def spaces(lab):

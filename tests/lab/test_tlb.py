@@ -16,6 +16,8 @@ from mmkit.model.tlbstate import TlbEntry, TlbGeometry
 from mmkit.model.tlbtrace import TlbFill, TlbFlush, TlbHit, TlbMiss
 from mmkit.record import replace
 
+UNSEEN = TlbLab
+
 SMALL = [name for name in PATTERNS if not name.startswith("recorded")]
 RECORDED = [name for name in PATTERNS if name.startswith("recorded")]
 SIZES = [(1, 1), (4, 4), (8, 1), (8, 2), (8, 8), (16, 4), (64, 4), (1536, 12)]
@@ -73,13 +75,6 @@ def at(setting: Setting = FIRST) -> TlbLab:
 @pytest.fixture
 def lab() -> TlbLab:
     return at()
-
-
-@pytest.fixture(autouse=True)
-def unseen(request, monkeypatch):
-    """Who does not check what is shown together (``checks``) needs no page to show it: most of the time goes there."""
-    if "checks" not in request.fixturenames:
-        monkeypatch.setattr(TlbLab, "live_html", lambda lab: "")
 
 
 def state(lab):

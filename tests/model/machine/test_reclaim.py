@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import random
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -33,6 +34,26 @@ def fill(process, addr, pages, first=0):
         process.write(addr + page * PAGE, page.to_bytes(4, "little"))
 
 
+def hog(machine, pages, name="hog"):
+    """A process that has written its number to each of so many pages, and where they are."""
+    process = machine.spawn(name)
+    addr = process.mmap(pages * PAGE)
+    fill(process, addr, pages)
+    return process, addr
+
+
+def swap_out(machine, pages):
+    """Reclaim until so many pages are in swap."""
+    while machine.swap.used < pages:
+        machine.reclaim.shrink(0, 32)
+
+
+def above(machine, mark):
+    """Whether a zone has more free than its mark of that name."""
+    zones = [zone for zone in machine.memory.zones if zone.buddy]
+    return any(zone.watermark_ok(0, getattr(zone.watermarks, mark), len(zone.lowmem_reserve) - 1) for zone in zones)
+
+
 def told(machine, kind):
     return [event for event in machine.trace.events if isinstance(event, kind)]
 
@@ -42,17 +63,15 @@ def told(machine, kind):
 
 def test_kswapd_wakes_below_low_and_sleeps_above_high():
     machine = small(trace=Trace())
-    zones = [zone for zone in machine.memory.zones if zone.buddy]
     process = machine.spawn("hog")
     addr = process.mmap(4400 * PAGE)
     for page in range(4400):
         woken = machine.reclaim.woken
         process.write(addr + page * PAGE, b"x")
-        ok = any(zone.watermark_ok(0, zone.watermarks.low, len(zone.lowmem_reserve) - 1) for zone in zones)
-        assert ok, "kswapd keeps the zones above low"
+        assert above(machine, "low"), "kswapd keeps the zones above low"
         # The first time nothing goes: all pages have just been used, which is what kswapd finds out then.
         if machine.reclaim.woken > woken and machine.swap.used:
-            assert any(zone.watermark_ok(0, zone.watermarks.high, len(zone.lowmem_reserve) - 1) for zone in zones)
+            assert above(machine, "high")
     wakes, sleeps = told(machine, reclaimtrace.KswapdWake), told(machine, reclaimtrace.KswapdSleep)
     assert len(wakes) == len(sleeps) == machine.reclaim.woken > 3
     assert all(wake.free <= sleep.free for wake, sleep in zip(wakes, sleeps, strict=True))
@@ -63,8 +82,7 @@ def test_kswapd_wakes_below_low_and_sleeps_above_high():
 def test_every_page_that_goes_is_told():
     machine = small(trace=Trace())
     machine.create_file("/data", b"f" * PAGE * 300)
-    process = machine.spawn("hog")
-    fill(process, process.mmap(4300 * PAGE), 4300)
+    hog(machine, 4300)
     fates = [event.fate for event in told(machine, reclaimtrace.LruFate)]
     assert fates.count("swap out") == machine.reclaim.swapped_out == machine.swap.used
     assert fates.count("drop") == machine.reclaim.dropped > 0
@@ -78,14 +96,11 @@ def test_every_page_that_goes_is_told():
 
 def test_pages_that_were_used_stay_and_the_oldest_go_first():
     machine = small()
-    process = machine.spawn("hog")
-    addr = process.mmap(1000 * PAGE)
-    fill(process, addr, 200)
+    process, addr = hog(machine, 200)
     machine.reclaim.shrink(0, 1)  # All entries are old from now on.
     for page in range(100):
         process.read(addr + page * PAGE)
-    while machine.swap.used < 60:
-        machine.reclaim.shrink(0, 32)
+    swap_out(machine, 60)
     gone = sorted(page - (addr >> 12) for page in process.mm.pages.swapped)
     assert gone == list(range(100, 100 + len(gone))), "those that were read have a second chance"
     machine.check()
@@ -93,9 +108,7 @@ def test_pages_that_were_used_stay_and_the_oldest_go_first():
 
 def test_a_page_used_twice_becomes_active_and_one_unused_inactive_again():
     machine = small()
-    process = machine.spawn("hog")
-    addr = process.mmap(100 * PAGE)
-    fill(process, addr, 50)
+    process, addr = hog(machine, 50)
     for _ in range(2):
         for page in range(25):
             process.read(addr + page * PAGE)
@@ -110,9 +123,7 @@ def test_a_page_used_twice_becomes_active_and_one_unused_inactive_again():
 
 def test_locked_pages_stay():
     machine = small()
-    process = machine.spawn("locker")
-    addr = process.mmap(200 * PAGE)
-    fill(process, addr, 200)
+    process, addr = hog(machine, 200, "locker")
     process.mm.mlock(addr, 50 * PAGE)
     for _ in range(20):
         machine.reclaim.shrink(0, 64)
@@ -175,9 +186,7 @@ def test_a_dirty_file_page_is_written_back_first_and_nothing_is_lost():
 
 def test_a_page_given_up_goes_without_swap():
     machine = small()
-    process = machine.spawn("freer")
-    addr = process.mmap(20 * PAGE)
-    fill(process, addr, 20)
+    process, addr = hog(machine, 20, "freer")
     process.mm.madvise(addr, 10 * PAGE, f.MADV_FREE)
     process.write(addr, b"back")
     for _ in range(4):
@@ -191,18 +200,16 @@ def test_a_page_given_up_goes_without_swap():
 # -- swap -------------------------------------------------------------------------------------------------------------
 
 
-def swapped(machine, process, pages):
-    addr = process.mmap(pages * PAGE)
-    fill(process, addr, pages)
-    while machine.swap.used < pages:
-        machine.reclaim.shrink(0, 64)
-    return addr
+def swapped(machine, pages):
+    """A process all of whose pages are in swap, and where they are."""
+    process, addr = hog(machine, pages)
+    swap_out(machine, pages)
+    return process, addr
 
 
 def test_what_was_swapped_comes_back_by_a_major_fault():
     machine = small(trace=Trace())
-    process = machine.spawn("hog")
-    addr = swapped(machine, process, 40)
+    process, addr = swapped(machine, 40)
     assert (process.mm.anon_rss, process.mm.maj_flt) == (0, 0)
     for page in range(40):
         assert process.read(addr + page * PAGE, 4) == page.to_bytes(4, "little")
@@ -216,12 +223,9 @@ def test_what_was_swapped_comes_back_by_a_major_fault():
 
 def test_a_shared_page_is_swapped_once_and_comes_back_shared():
     machine = small()
-    parent = machine.spawn("parent")
-    addr = parent.mmap(10 * PAGE)
-    fill(parent, addr, 10)
+    parent, addr = hog(machine, 10, "parent")
     child = parent.fork()
-    while machine.swap.used < 10:
-        machine.reclaim.shrink(0, 64)
+    swap_out(machine, 10)
     assert machine.swap.used == 10, "one slot for both"
     parent.read(addr)
     child.read(addr)
@@ -238,8 +242,7 @@ def test_a_shared_page_is_swapped_once_and_comes_back_shared():
 
 def test_fork_move_and_unmap_take_what_is_in_swap_along():
     machine = small()
-    process = machine.spawn("hog")
-    addr = swapped(machine, process, 30)
+    process, addr = swapped(machine, 30)
     child = process.fork()
     new = process.mm.mremap(addr, 30 * PAGE, 60 * PAGE, f.MREMAP_MAYMOVE | f.MREMAP_FIXED, 0x7000_0000_0000)
     machine.check()
@@ -254,8 +257,7 @@ def test_fork_move_and_unmap_take_what_is_in_swap_along():
 
 def test_proc_tells_of_it():
     machine = small()
-    process = machine.spawn("hog")
-    addr = swapped(machine, process, 40)
+    process, addr = swapped(machine, 40)
     fill(process, addr, 8)
     rows = dict(line.split(":") for line in machine.proc.read("meminfo").splitlines())
     kilobytes = {name: int(value.split()[0]) for name, value in rows.items()}
@@ -279,17 +281,17 @@ def test_proc_tells_of_it():
 def test_without_swap_only_files_go_then_the_largest_dies():
     machine = small(swap=0, trace=Trace())
     file = machine.create_file("/data", b"f" * PAGE * 500)
-    large, other = machine.spawn("large"), machine.spawn("small")
-    fill(large, large.mmap(2500 * PAGE), 2500)
+    large, _ = hog(machine, 2500, "large")
+    other = machine.spawn("small")
     addr = other.mmap(3000 * PAGE)
-    with_swap_none = machine.swap.used
+    assert machine.swap.used == 0
     for page in range(1200):
         other.write(addr + page * PAGE, b"x")
     assert not large.alive
     assert large.killed.signal == "SIGKILL"
     assert other.alive
     assert sum(machine.page_cache.find(file, index) is not None for index in range(500)) < 100, "files went first"
-    assert with_swap_none == machine.swap.used == 0
+    assert machine.swap.used == 0
     victim = told(machine, reclaimtrace.MarkVictim)[0]
     assert (victim.pid, victim.comm, victim.rss) == (large.pid, "large", 2500)
     assert victim.points == 2500 + victim.tables
@@ -312,9 +314,7 @@ def test_who_fills_memory_alone_is_killed_and_all_comes_back():
 
 def test_the_adjustment_saves_and_condemns():
     machine = small(swap=0)
-    large, other = machine.spawn("large"), machine.spawn("small")
-    fill(large, large.mmap(500 * PAGE), 500)
-    fill(other, other.mmap(50 * PAGE), 50)
+    (large, _), (other, _) = hog(machine, 500, "large"), hog(machine, 50, "small")
     assert select_bad_process(machine) is large
     other.oom_score_adj = 500
     assert select_bad_process(machine) is other
@@ -340,22 +340,23 @@ def test_points_of_a_tie_go_to_the_oldest_and_threads_count_once():
     machine.check()
 
 
+_SCORED = """
+import sys
+from pathlib import Path
+Path("/proc/self/oom_score_adj").write_text(sys.argv[1])
+status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+pages = [int(status[name].split()[0]) // 4 for name in ("VmRSS", "VmSwap", "VmPTE")]
+print(sum(pages), Path("/proc/self/oom_score").read_text())
+"""
+"""A child's program: its own pages, and what the kernel's score of it is."""
+
+
 @pytest.mark.skipif(not Path("/proc/self/oom_score").exists(), reason="there is no /proc/PID/oom_score: not Linux")
 @pytest.mark.parametrize("adj", [0, 250, 999])
 def test_the_kernels_own_score(adj):
     """What this kernel says of a child, beside the model's formula fed with the child's own counts."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if not child:
-        os.close(reader)
-        Path("/proc/self/oom_score_adj").write_text(str(adj))
-        status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-        pages = [int(status[name].split()[0]) // 4 for name in ("VmRSS", "VmSwap", "VmPTE")]
-        os.write(writer, f"{sum(pages)} {Path('/proc/self/oom_score').read_text()}".encode())
-        os._exit(0)
-    os.close(writer)
-    points, said = map(int, os.read(reader, 100).split())
-    os.waitpid(child, 0)
+    told = subprocess.run([sys.executable, "-c", _SCORED, str(adj)], capture_output=True, text=True, check=True).stdout
+    points, said = map(int, told.split())
     memory = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
     total = sum(int(memory[name].split()[0]) // 4 for name in ("MemTotal", "SwapTotal"))
     assert score(points + adj * (total // 1000), total) == pytest.approx(said, abs=1)
@@ -411,9 +412,7 @@ def test_nothing_is_lost_whatever_is_swapped(seed):
 
 def test_lists_are_in_the_order_of_their_pages_arrival():
     machine = small()
-    process = machine.spawn("hog")
-    addr = process.mmap(30 * PAGE)
-    fill(process, addr, 30)
+    process, addr = hog(machine, 30)
     order = [process.mm.pages.pfn((addr >> 12) + page) for page in range(30)]
     assert [page.pfn for page in machine.lru.pages(INACTIVE_ANON)] == order
     assert all(left != right for left, right in pairwise(order))
