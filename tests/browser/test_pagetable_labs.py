@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmkit.lab import AddressLab, FaultLab, PageTableLab, TlbLab, TranslationLab
+from mmkit.lab import AddressLab, FaultLab, LifeLab, PageTableLab, TlbLab, TranslationLab
 from mmkit.lab.addressbench import MACHINES
 from mmkit.lab.tlbbench import GEOMETRIES
 from tests.browser.lab_page import Show, walk_the_timeline
@@ -179,5 +179,29 @@ def test_fault_lab_touches_and_forks(show: Show) -> None:
         page.press(name)
         do()
         page.assert_shows(twin)
+    assert "Nothing has changed" in page.said
+    walk_the_timeline(page, twin)
+
+
+def test_life_lab_follows_a_block_from_malloc_to_free(show: Show) -> None:
+    """malloc, steps, a write, free, bad input, and the timeline both ways."""
+    page, twin = show("LifeLab()"), LifeLab()
+    page.assert_shows(twin)
+    for name, do in (("malloc", twin.malloc), *[("Forward", twin.forward)] * 13, ("Last", twin.last)):
+        page.press(name)
+        do()
+        page.assert_shows(twin)
+    page.choose("Write", "the next untouched page")
+    page.press("Write", "Last")
+    twin.write("the next untouched page")
+    twin.last()
+    page.assert_shows(twin)
+    page.press("free")
+    twin.free()
+    page.assert_shows(twin)
+    page.type("Bytes", "much")
+    page.press("malloc")
+    twin.malloc("much")
+    page.assert_shows(twin)
     assert "Nothing has changed" in page.said
     walk_the_timeline(page, twin)
