@@ -103,7 +103,9 @@ class ProcFs:
         lru, swap = self.machine.lru, self.machine.swap
         for kind in ("anon", "file"):
             rows |= {f"{name}({kind})": lru.size(f"{name.lower()}_{kind}") for name in ("Active", "Inactive")}
-        rows |= {"Unevictable": lru.size("unevictable"), "SwapTotal": swap.nr_slots, "SwapFree": swap.free}
+        # Nothing but mlock() makes pages unevictable here.
+        rows |= dict.fromkeys(("Unevictable", "Mlocked"), lru.size("unevictable"))
+        rows |= {"SwapTotal": swap.nr_slots, "SwapFree": swap.free}
         rows["SwapCached"] = len(swap.cache)
         return "".join(f"{name + ':':<16}{4 * count:>8} kB\n" for name, count in rows.items())
 
@@ -118,6 +120,7 @@ class ProcFs:
             "pswpout": self.machine.reclaim.swapped_out, "oom_kill": self.machine.reclaim.kills,
         }  # fmt: skip
         rows |= {f"nr_{name}": self.machine.lru.size(name) for name in LISTS}
+        rows["nr_mlock"] = rows["nr_unevictable"]
         return "".join(f"{name} {value}\n" for name, value in rows.items())
 
     # -- one process --------------------------------------------------------------------------------------------------

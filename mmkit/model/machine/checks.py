@@ -10,8 +10,10 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from mmkit.errors import InvariantError
+from mmkit.model.machine.lru import UNEVICTABLE
 from mmkit.model.machine.swap import slot_of
 from mmkit.model.vma.resident import ANON, ZERO
+from mmkit.model.vmaflags import VM_LOCKED
 
 if TYPE_CHECKING:
     from mmkit.model.machine.machine import Machine
@@ -87,10 +89,24 @@ def _check_reclaim(machine: Machine) -> None:
                 found[space.pages.pfn(page), id(space), page] += 1
                 if machine.lru.where(space.pages.pfn(page)) is None:
                     raise _broken("lru", f"frame {space.pages.pfn(page):#x} is mapped, and on no list")
+    _check_locks(machine)
     machine.swap.check(dict(slots))
     known = Counter((pfn, id(space), page) for pfn, users in machine.rmap.items() for space, page in users)
     if known != found:
         raise _broken("rmap", f"{len(found)} entries lead to frames, {len(known)} are known")
+
+
+def _check_locks(machine: Machine) -> None:
+    locked = {
+        space.pages.pfn(page)
+        for space in machine.spaces
+        for vma in space.index
+        if vma.vm_flags & VM_LOCKED
+        for page, kind in space.pages.within(vma.vm_start, vma.vm_end)
+        if kind != ZERO
+    }
+    if (found := {page.pfn for page in machine.lru.pages(UNEVICTABLE)}) != locked:
+        raise _broken("locked pages", f"{len(locked)} frames are in locked areas, {len(found)} unevictable")
 
 
 def _check_objects(machine: Machine) -> None:

@@ -30,14 +30,12 @@ def fault_in(space: MachineMm, vma: Vma, addr: int, write: bool) -> bool:
     Raises FatalSignal SIGBUS for a page that the file does not have, OutOfMemory.
     """
     page = addr >> 12
-    if page in space.pages.swapped:
-        space.count_fault(_swap_in(space, vma, page, write))
-        if not write or space.pages.writable(page):
-            return True
     kind = space.pages.kind(page)
     if kind and (not write or space.pages.writable(page)):
         return False
-    if kind:
+    if page in space.pages.swapped:
+        what, major = _from_swap(space, vma, page, write)
+    elif kind:
         what, major = _write_protected(space, vma, page, kind), False
     elif vma.is_anonymous:
         what, major = _anonymous(space, vma, page, write), False
@@ -49,6 +47,15 @@ def fault_in(space: MachineMm, vma: Vma, addr: int, write: bool) -> bool:
     space.count_fault(major)
     space.tell(FaultDone, page << 12, write, major, what)
     return True
+
+
+def _from_swap(space: MachineMm, vma: Vma, page: int, write: bool) -> tuple[str, bool]:
+    slot = space.pages.swapped[page]
+    major = _swap_in(space, vma, page, write)
+    what = f"the page from slot {slot}" if major else f"the page from slot {slot}, which was in memory again"
+    if write and not space.pages.writable(page):
+        return _write_protected(space, vma, page, ANON), major
+    return what, major
 
 
 def _swap_in(space: MachineMm, vma: Vma, page: int, write: bool) -> bool:
@@ -71,7 +78,7 @@ def _swap_in(space: MachineMm, vma: Vma, page: int, write: bool) -> bool:
         struct.get()
     may_write = alone and bool(vma.vm_flags & f.VM_WRITE)
     raw = space.pages.make(vma, struct.pfn, may_write, dirty=may_write and write)
-    space.pages.map(page, ANON, raw, struct)
+    _map(space, vma, page, ANON, raw, struct)
     space.tell(SwapIn, page << 12, slot, struct.pfn)
     space.pages.leave_swap(page, slot)
     return major
@@ -91,7 +98,13 @@ def _own(space: MachineMm, vma: Vma, page: int, struct: Page) -> None:
     """Map a new page that is the process's own."""
     _make_anon(space, vma, page, struct)
     may_write = bool(vma.vm_flags & f.VM_WRITE)
-    space.pages.map(page, ANON, space.pages.make(vma, struct.pfn, may_write, dirty=may_write), struct)
+    _map(space, vma, page, ANON, space.pages.make(vma, struct.pfn, may_write, dirty=may_write), struct)
+
+
+def _map(space: MachineMm, vma: Vma, page: int, kind: str, raw: int, struct: Page) -> None:
+    space.pages.map(page, kind, raw, struct)
+    if vma.vm_flags & f.VM_LOCKED:
+        space.machine.settle(struct)
 
 
 def _make_anon(space: MachineMm, vma: Vma, page: int, struct: Page) -> None:
@@ -134,7 +147,7 @@ def _map_file(space: MachineMm, vma: Vma, page: int, struct: Page, write: bool) 
     struct.get()
     # Shared memory needs not be told of the first write; a file system does.
     may_write = shared and (write or kind == SHMEM)
-    space.pages.map(page, kind, space.pages.make(vma, struct.pfn, may_write, dirty=write), struct)
+    _map(space, vma, page, kind, space.pages.make(vma, struct.pfn, may_write, dirty=write), struct)
 
 
 def _fault_around(space: MachineMm, vma: Vma, page: int) -> None:

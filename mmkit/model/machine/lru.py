@@ -50,7 +50,7 @@ class Lru:
         self._home[page.pfn] = name
         flags = page.flags
         for flag, wanted in ((PageFlags.active, name.startswith("active")), (PageFlags.lru, True),
-                             (PageFlags.unevictable, name == UNEVICTABLE)):  # fmt: skip
+                             (PageFlags.unevictable | PageFlags.mlocked, name == UNEVICTABLE)):  # fmt: skip
             if wanted and not flags & flag:
                 page.set_flags(flag)
             elif not wanted and flags & flag:
@@ -61,7 +61,7 @@ class Lru:
         name = self._home.pop(pfn, None)
         if name is not None:
             page = self._lists[name].pop(pfn)
-            page.clear_flags(PageFlags.lru | PageFlags.active | PageFlags.unevictable)
+            page.clear_flags(PageFlags.lru | PageFlags.active | PageFlags.unevictable | PageFlags.mlocked)
 
     def tail(self, name: str, most: int) -> Iterator[Page]:
         """Yield up to ``most`` pages from the tail; each must be put somewhere, or it stays."""

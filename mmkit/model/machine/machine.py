@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import partial
 from importlib import import_module
 from typing import Any
 
 from mmkit.arch import Arch, get_arch
 from mmkit.model.machine.checks import check_machine
 from mmkit.model.machine.frames import Frames
+from mmkit.model.machine.lru import UNEVICTABLE
 from mmkit.model.machine.objects import KernelObjects
 from mmkit.model.machine.pagecache import PageCache
 from mmkit.model.machine.pages import protected
@@ -29,6 +31,7 @@ from mmkit.model.pgtable.words import TableWords
 from mmkit.model.tlb import Tlb
 from mmkit.model.trace import Trace
 from mmkit.model.vma.area import File
+from mmkit.model.vmaflags import VM_LOCKED
 from mmkit.units import parse_size
 
 _NO_FLUSH = 1 << 63
@@ -117,14 +120,18 @@ class Machine:
         return process
 
     def create_file(self, name: str, content: bytes | int = b"", kind: str = "ext4", cached: bool = True) -> File:
-        """Return a new file; ``content`` is its bytes, or how many zeros. Unless ``cached`` it is on the disk only."""
+        """Return a new file; ``content`` is its bytes, or how many zeros. Unless ``cached`` it is on the disk only.
+
+        Shared memory ("tmpfs") has no disk: its pages are in memory as soon as they are written.
+        """
         data = content if isinstance(content, bytes) else bytes(content)
         file = File(name, len(data), kind=kind, inode=len(self.processes) + 2)
         self.page_cache.add_file(file, data)
         if kind == "ext4" and not cached:
             file.odd = set(range(file.pages))
-        for index in range(file.pages if cached and kind == "ext4" else 0):
-            self.page_cache.get(file, index)
+        in_memory = cached if kind == "ext4" else isinstance(content, bytes)
+        for index in range(file.pages if in_memory else 0):
+            self.reclaim.with_memory(partial(self.page_cache.get, file, index))
         return file
 
     def new_asid(self) -> int:
@@ -156,6 +163,13 @@ class Machine:
     def rmap_of(self, page: Page) -> list[tuple[MachineMm, int]]:
         """Return the entries that lead to a frame (rmap_walk())."""
         return list(self.rmap.get(page.pfn, ()))
+
+    def settle(self, page: Page) -> None:
+        """Let a page be unevictable while a locked area maps it, and go back to the others when none does."""
+        areas = [space.index.find(number << 12) for space, number in self.rmap_of(page)]
+        locked = any(vma is not None and vma.vm_flags & VM_LOCKED for vma in areas)
+        if locked != bool(page.flags & PageFlags.unevictable):
+            self.lru.add(page, UNEVICTABLE if locked else None)
 
     def pages_dirty(self, page: Page) -> bool:
         """Say whether a page, or an entry that leads to it, is dirty."""

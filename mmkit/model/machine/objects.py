@@ -6,6 +6,7 @@ Leaves out: what stands in the objects; that is the models' own.
 
 from __future__ import annotations
 
+from mmkit.model.machine.pagecache import PageCache
 from mmkit.model.memory import PhysicalMemory
 from mmkit.model.slab import KmemCache
 from mmkit.model.slabstate import SlabFlags
@@ -47,24 +48,31 @@ class KernelObjects:
 
 
 class CountedIndex(VmaIndex):
-    """Areas, each of which has its ``vm_area_struct`` in the machine's memory."""
+    """Areas, each of which has its ``vm_area_struct`` in the machine's memory, and is counted by its file."""
 
-    def __init__(self, objects: KernelObjects) -> None:
+    def __init__(self, objects: KernelObjects, page_cache: PageCache) -> None:
         super().__init__()
-        self.objects = objects
+        self.objects, self.page_cache = objects, page_cache
         self.addresses: dict[int, int] = {}
 
     def insert(self, vma: Vma) -> None:
         """File a new area. Raises OutOfMemory; nothing has changed then."""
-        self.addresses[id(vma)] = self.objects.alloc("vm_area_struct")
+        self._enter(vma)
         super().insert(vma)
 
     def split(self, vma: Vma, upper: Vma) -> None:
         """Let ``vma`` end where ``upper``, which is new, starts. Raises OutOfMemory; nothing has changed then."""
-        self.addresses[id(upper)] = self.objects.alloc("vm_area_struct")
+        self._enter(upper)
         super().split(vma, upper)
 
     def remove(self, vma: Vma, filled: bool = False) -> None:
         """Take an area out."""
         super().remove(vma, filled)
         self.objects.free("vm_area_struct", self.addresses.pop(id(vma)))
+        if vma.vm_file is not None:
+            self.page_cache.leave(vma.vm_file.file)
+
+    def _enter(self, vma: Vma) -> None:
+        self.addresses[id(vma)] = self.objects.alloc("vm_area_struct")
+        if vma.vm_file is not None:
+            self.page_cache.enter(vma.vm_file.file)

@@ -6,6 +6,8 @@ read-ahead, folios of several pages, writing back before reclaim asks for it.
 
 from __future__ import annotations
 
+from collections import Counter
+
 from mmkit.errors import FatalSignal
 from mmkit.model.machine.frames import PAGE, Frames
 from mmkit.model.page import Page
@@ -19,8 +21,11 @@ class PageCache:
     def __init__(self, frames: Frames) -> None:
         self.frames = frames
         self._pages: dict[tuple[int, int], Page] = {}
-        self._files: list[File] = []
+        self._files: dict[int, File] = {}
+        self._numbers: dict[int, int] = {}
+        self._areas: Counter[int] = Counter()
         self._disk: dict[int, bytes] = {}
+        self._next = 0
 
     def __len__(self) -> int:
         return len(self._pages)
@@ -30,11 +35,12 @@ class PageCache:
         self._disk[self._number(file)] = content
 
     def _number(self, file: File) -> int:
-        for number, known in enumerate(self._files):
-            if known is file:
-                return number
-        self._files.append(file)
-        return len(self._files) - 1
+        number = self._numbers.get(id(file))
+        if number is None:
+            number = self._numbers[id(file)] = self._next
+            self._files[number] = file
+            self._next += 1
+        return number
 
     def find(self, file: File, index: int) -> Page | None:
         """Return a page if it is in memory."""
@@ -95,9 +101,21 @@ class PageCache:
         page.clear_file()
         self.frames.put(page)
 
-    def close(self, file: File) -> None:
-        """Forget a file with all its pages, such as shared memory that nobody has any more."""
-        self.drop(file, 0, 1 << 62)
+    def enter(self, file: File) -> None:
+        """One more area maps a file."""
+        self._areas[self._number(file)] += 1
+
+    def leave(self, file: File) -> None:
+        """One area less maps a file; if no name leads to it, it goes with the last one (evict_inode())."""
+        number = self._number(file)
+        self._areas[number] -= 1
+        if self._areas[number]:
+            return
+        del self._areas[number]
+        if not file.nlink:
+            self.drop(file, 0, file.pages)
+            del self._files[number], self._numbers[id(file)]
+            self._disk.pop(number, None)
 
     def items(self) -> tuple[tuple[str, int, Page], ...]:
         """Return all pages: the file's name, the number, the page."""

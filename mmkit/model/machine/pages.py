@@ -104,6 +104,8 @@ class PtePages(ResidentPages):
         if not users:
             del self.space.machine.rmap[struct.pfn]
         struct.unmap()
+        if struct.flags & PageFlags.unevictable and struct.refcount > 1:
+            self.space.machine.settle(struct)
         self.space.machine.release(struct)
 
     # -- ranges -------------------------------------------------------------------------------------------------------
@@ -237,6 +239,8 @@ class PtePages(ResidentPages):
             if kind != ANON or (struct.flags & PageFlags.dirty and struct.mappings > 1):
                 continue
             self.set(page, self.raw(page) & ~(self.young | self.dirty))
+            if struct.flags & PageFlags.unevictable:
+                continue
             struct.clear_flags(PageFlags.swapbacked | PageFlags.dirty | PageFlags.referenced)
             self.space.machine.lru.add(struct, INACTIVE_FILE)
         self._drop_swapped(start, end)

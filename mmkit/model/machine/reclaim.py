@@ -233,12 +233,14 @@ class Reclaim:
         if not page.flags & PageFlags.swapbacked and not machine.pages_dirty(page):
             self._fate(page, "drop", "the process gave it up (MADV_FREE)", None)
             machine.unmap_everywhere(page)
+        elif not page.flags & PageFlags.swapbacked:
+            page.set_flags(PageFlags.swapbacked)
+            return self._fate(page, "activate", "it was written to after MADV_FREE", ACTIVE_ANON)
         elif not machine.swap.free:
             return self._fate(page, "activate", "there is no room in swap", active)
         elif page.refcount != page.mappings:
             return self._fate(page, "keep", "somebody else holds it", name)
         else:
-            page.set_flags(PageFlags.swapbacked)
             self._fate(page, "swap out", "it was not used lately", None)
             self.swapped_out += 1
             machine.swap_out(page)

@@ -6,21 +6,42 @@ locks; user page tables of page-table isolation.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mmkit.model.machine.faults import fault_in
 from mmkit.model.machine.objects import CountedIndex
-from mmkit.model.machine.pages import PtePages
+from mmkit.model.machine.pages import PtePages, mark_accessed
+from mmkit.model.pageflags import PageFlags
 from mmkit.model.pgtable import PageTable
 from mmkit.model.vma.area import OpenFile, Vma
 from mmkit.model.vma.mm import MmStruct
+from mmkit.model.vma.resident import ZERO
 
 if TYPE_CHECKING:
     from mmkit.model.machine.machine import Machine
 
+T = TypeVar("T")
+Call = TypeVar("Call", bound=Callable[..., Any])
+
+
+def _with_memory(call: Call) -> Call:
+    """Let a system call that found no memory be done again when some was reclaimed: it has changed nothing then."""
+
+    @wraps(call)
+    def again(self: MachineMm, *arguments: Any, **named: Any) -> Any:
+        return self.with_memory(lambda: call(self, *arguments, **named))
+
+    return again  # type: ignore[return-value]
+
 
 class MachineMm(MmStruct):
     """An address space on ``machine``; settings are those of MmStruct. ``asid`` is its number in TLBs."""
+
+    mmap, munmap, mremap = _with_memory(MmStruct.mmap), _with_memory(MmStruct.munmap), _with_memory(MmStruct.mremap)
+    mprotect, madvise, brk = _with_memory(MmStruct.mprotect), _with_memory(MmStruct.madvise), _with_memory(MmStruct.brk)
+    mlock2, munlock = _with_memory(MmStruct.mlock2), _with_memory(MmStruct.munlock)
 
     def __init__(self, machine: Machine, **settings: Any) -> None:
         super().__init__(machine.arch, **({"trace": machine.trace, "thp": False} | settings))
@@ -31,7 +52,7 @@ class MachineMm(MmStruct):
         except MemoryError:
             machine.objects.free("mm_struct", self.address)
             raise
-        self.index = CountedIndex(machine.objects)
+        self.index = CountedIndex(machine.objects, machine.page_cache)
         self.find_vma = self.index.find
         self.resident = self.pages = PtePages(self)
         self.min_flt = self.maj_flt = 0
@@ -66,9 +87,34 @@ class MachineMm(MmStruct):
         else:
             self.min_flt += 1
 
+    def with_memory(self, do: Callable[[], T]) -> T:
+        """Do what needs memory; where there is none, let the machine reclaim some, or kill.
+
+        Raises OutOfMemory if that does not help, FatalSignal SIGKILL if it was this process that had to die.
+        """
+        mine = next((process for process in self.machine if process.mm is self), None)
+        return self.machine.reclaim.with_memory(do, mine)
+
     def fault_in(self, vma: Vma, addr: int, write: bool) -> bool:
         """Make the page at ``addr`` usable; returns whether that took a fault. Raises FatalSignal, OutOfMemory."""
         return fault_in(self, vma, addr, write)
+
+    def populate_page(self, vma: Vma, addr: int, write: bool) -> None:
+        """Make a page resident that nobody touches: it counts as used all the same (FOLL_TOUCH of mm/gup.c)."""
+        self.with_memory(lambda: self.fault_in(vma, addr, write))
+        page = addr >> 12
+        if self.pages.kind(page) in (None, ZERO):
+            return
+        struct = self.pages.struct_page(page)
+        if write and not self.table.format.dirty(self.pages.raw(page), self.pages.last):
+            struct.set_flags(PageFlags.dirty)
+        mark_accessed(struct, self.machine.lru)
+
+    def change_lock(self, start: int, end: int) -> None:
+        """The pages of [start, end) are locked from now on, or not any more (mlock_vma_pages_range())."""
+        for page, kind in list(self.pages.within(start, end)):
+            if kind != ZERO:
+                self.machine.settle(self.pages.struct_page(page))
 
     def copy_pages(self, child: MmStruct, vma: Vma) -> None:
         """Share the pages of an area with a child, write-protected."""

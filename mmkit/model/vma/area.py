@@ -17,18 +17,20 @@ class File:
     """A file (its inode): what several openings have in common.
 
     ``kind`` is the file system: "ext4" aligns large mappings to 2 MiB, and all its pages are taken to be in the page
-    cache; "tmpfs" (shared memory) and "ramfs" have pages only where somebody touched them.
+    cache; "tmpfs" (shared memory) and "ramfs" have pages only where somebody touched them. ``nlink`` is how many names
+    lead to it: without any it goes with its last mapping.
     """
 
-    __slots__ = ("device", "inode", "kind", "name", "odd", "size_bytes")
+    __slots__ = ("device", "inode", "kind", "name", "nlink", "odd", "size_bytes")
 
     def __init__(
-        self, name: str, size_bytes: int | str, kind: str = "ext4", device: tuple[int, int] = (8, 1), inode: int = 1
-    ) -> None:
+        self, name: str, size_bytes: int | str, kind: str = "ext4", device: tuple[int, int] = (8, 1), inode: int = 1,
+        nlink: int = 1,
+    ) -> None:  # fmt: skip
         if kind not in KINDS:
             raise ValueError(f"a file is on {', '.join(KINDS)}, not on {kind!r}")
         self.name, self.size_bytes, self.kind = name, parse_size(size_bytes), kind
-        self.device, self.inode = device, inode
+        self.device, self.inode, self.nlink = device, inode, nlink
         self.odd: set[int] = set()
         """Pages that are not as most are: of a file on ext4 those not in the page cache, else those in it."""
 

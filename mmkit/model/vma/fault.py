@@ -109,7 +109,10 @@ def _fault_around(mm: MmStruct, vma: Vma, page: int, kind: str) -> None:
 
 
 def populate_area(mm: MmStruct, vma: Vma, start: int, end: int) -> bool:
-    """Make [start, end) of one area resident; returns whether all of it could be (populate_vma_page_range())."""
+    """Make [start, end) of one area resident; returns whether all of it could be (populate_vma_page_range()).
+
+    Raises FatalSignal SIGKILL if the process had to die for want of memory.
+    """
     if vma.vm_flags & f.VM_LOCKONFAULT:
         return True
     if not vma.vm_flags & f.VM_ACCESS_FLAGS:
@@ -117,8 +120,12 @@ def populate_area(mm: MmStruct, vma: Vma, start: int, end: int) -> bool:
     write = vma.vm_flags & (f.VM_WRITE | f.VM_SHARED) == f.VM_WRITE
     for addr in range(start, end, 4096):
         try:
-            mm.fault_in(vma, addr, write)
-        except FatalSignal:
+            mm.populate_page(vma, addr, write)
+        except FatalSignal as signal:
+            if signal.signal == "SIGKILL":
+                raise
+            return False
+        except MemoryError:
             return False
     return True
 

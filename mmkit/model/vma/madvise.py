@@ -132,7 +132,11 @@ def _populate(mm: MmStruct, start: int, end: int, write: bool) -> None:
             raise MmError(EINVAL, f"the area at {vma.vm_start:#x} cannot be populated so: {f.perms_of(vma.vm_flags)}")
         try:
             for addr in range(start, min(end, vma.vm_end), 4096):
-                mm.fault_in(vma, addr, write)
+                mm.populate_page(vma, addr, write)
         except FatalSignal as signal:
+            if signal.signal == "SIGKILL":
+                raise
             raise MmError(EFAULT, str(signal)) from None
+        except MemoryError as error:
+            raise MmError(ENOMEM, str(error)) from None
         start = vma.vm_end

@@ -61,4 +61,5 @@ def _fixup(mm: MmStruct, vma: Vma, start: int, end: int, new: int) -> None:
     vma = modify(mm, vma, start, end, new)
     mm.locked_vm += ((end - start) >> 12) * (bool(new & f.VM_LOCKED) - bool(old & f.VM_LOCKED))
     vma.vm_flags = new
+    mm.change_lock(start, end)
     mm.tell(VmaFlags, start, end, old, new)

@@ -244,6 +244,13 @@ class MmStruct:
         """Make the page at ``addr`` of an area resident; returns whether that took a fault. Raises FatalSignal."""
         return fault_in(self, vma, addr, write)
 
+    def populate_page(self, vma: Vma, addr: int, write: bool) -> None:
+        """Make a page resident as if it were touched. Raises FatalSignal."""
+        self.fault_in(vma, addr, write)
+
+    def change_lock(self, start: int, end: int) -> None:
+        """The pages of [start, end) are locked from now on, or not any more."""
+
     def copy_pages(self, child: MmStruct, vma: Vma) -> None:
         """Give a child the resident pages of an area."""
         for page, kind in self.resident.within(vma.vm_start, vma.vm_end):

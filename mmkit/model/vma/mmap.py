@@ -125,7 +125,7 @@ def map_region(mm: MmStruct, addr: int, length: int, vm_flags: int, pgoff: int, 
     if vm_flags & (f.VM_NORESERVE | f.VM_SHARED | f.VM_WRITE) == f.VM_WRITE:
         vm_flags |= f.VM_ACCOUNT
     if vm_flags & f.VM_SHARED and file is None:
-        file = OpenFile(File("/dev/zero (deleted)", length, kind="tmpfs", device=(0, 1)), "rw")
+        file = OpenFile(File("/dev/zero (deleted)", length, kind="tmpfs", device=(0, 1), nlink=0), "rw")
     prev, next_ = mm.index.before(addr), mm.index.find(addr)
     vma = merge_new(mm, Piece(addr, end, vm_flags, pgoff, file), prev, next_)
     if vma is None:
