@@ -190,12 +190,22 @@ HEAT: dict[str, tuple[Ink, Ink, Ink]] = {
 }  # fmt: skip
 """How often a page was used: when every access hit, and when some missed."""
 
+OWNER_INKS: tuple[Ink, ...] = (
+    Ink("the first process", "A", "#b9dcf2", "#b9dcf2", edge="#0072b2"),
+    Ink("the second process", "B", "#f9c79a", "#f9c79a", edge="#a34700"),
+    Ink("the third process", "C", "#b5e3d2", "#b5e3d2", edge="#00704f"),
+    Ink("the fourth process", "D", "#f0cfe2", "#f0cfe2", edge="#a8487f"),
+    Ink("the fifth process", "E", "#e4def5", "#e4def5", edge="#4a37a8"),
+)
+"""Whose a page is, where a letter before its number says it as well."""
+OF_FILE = Ink("of the file", "f", "#f0e442", "#f0e442", edge="#8f8600")
+
 INKS: tuple[Ink, ...] = (
     *USE_INKS.values(), *FREE_INKS.values(), *OBJECT_INKS.values(), *ZONE_INKS.values(),
     NO_OBJECT, RED_ZONE, USERS, NOTES, PADDING, LARGE_FREE, CMA, UNTOLD, SET_BIT, CLEAR_BIT, FIELD, WATER, KEPT,
     USED, VACANT, WASTED, LARGEST, WHY, *PIECES, REFUSED, MIXED, TAKEN_OFF, ROOM, MOVED, STUCK,
     *VMA_INKS.values(), WRITTEN, FILE_PAGE, ZERO_PAGE, RED_NODE, BLACK_NODE, ON_PATH, FOUND, RULE, GHOST, TAG, MARK,
     *(one for pair in LEVEL_INKS.values() for one in pair), *TLB_INKS.values(), HIT, MISS,
-    *(one for ramp in HEAT.values() for one in ramp),
+    *(one for ramp in HEAT.values() for one in ramp), *OWNER_INKS, OF_FILE,
 )  # fmt: skip
 """All of them: what the palette of the PNG files is made for."""

@@ -11,6 +11,7 @@ from mmkit.view.compactwords import compaction_in_words
 from mmkit.view.machinewords import machine_in_words
 from mmkit.view.parts import plural
 from mmkit.view.pgwords import pg_in_words
+from mmkit.view.reclaimwords import reclaim_in_words
 from mmkit.view.slabwords import slab_in_words
 from mmkit.view.vmawords import vma_in_words
 
@@ -97,4 +98,5 @@ def in_words(event: trace.Event | None) -> str:
         or vma_in_words(event)
         or pg_in_words(event)
         or machine_in_words(event)
+        or reclaim_in_words(event)
     )
