@@ -24,8 +24,6 @@ class LruPage(Record):
     """PG_referenced: an earlier look, or read(), has noted a use."""
     dirty: bool
     """The disk does not have what it holds."""
-    locked: bool = False
-    """An area that maps it is locked (mlock())."""
 
 
 class Look(Record):

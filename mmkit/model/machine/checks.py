@@ -17,6 +17,7 @@ from mmkit.model.vmaflags import VM_LOCKED
 
 if TYPE_CHECKING:
     from mmkit.model.machine.machine import Machine
+    from mmkit.model.machine.space import MachineMm
 
 
 def check_machine(machine: Machine) -> None:
@@ -26,6 +27,7 @@ def check_machine(machine: Machine) -> None:
         space.check()
         space.table.check()
         _check_entries(machine, space)
+        _check_tables(space)
     _check_counts(machine)
     _check_reclaim(machine)
     _check_objects(machine)
@@ -36,10 +38,7 @@ def _broken(rule: str, what: str) -> InvariantError:
     return InvariantError(f"{rule}: {what}")
 
 
-def _check_entries(machine: Machine, space: object) -> None:
-    from mmkit.model.machine.space import MachineMm
-
-    assert isinstance(space, MachineMm)
+def _check_entries(machine: Machine, space: MachineMm) -> None:
     state = space.table.snapshot()
     if state.pages != len(space.pages):
         raise _broken("one entry a page", f"{state.pages} pages are entered, {len(space.pages)} are known")
@@ -52,6 +51,13 @@ def _check_entries(machine: Machine, space: object) -> None:
             raise _broken("own pages are anonymous", f"page {page << 12:#x} leads to frame {struct.pfn:#x}")
         if space.pages.writable(page) and kind in (ZERO,):
             raise _broken("the zero page is nobody's to write", f"page {page << 12:#x} may be written")
+
+
+def _check_tables(space: MachineMm) -> None:
+    """Tables may be empty, but each is for addresses of which an area has some."""
+    for depth, base, addr, _ in space.table.tables(0, 1 << space.arch.virt_bits):
+        if not space.index.overlapping(base, base + space.table.span(depth)):
+            raise _broken("tables are areas'", f"the one at {addr:#x} is for {base:#x}, where nothing is mapped")
 
 
 def _check_counts(machine: Machine) -> None:

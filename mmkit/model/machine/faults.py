@@ -37,16 +37,23 @@ def fault_in(space: MachineMm, vma: Vma, addr: int, write: bool) -> bool:
         what, major = _from_swap(space, vma, page, write)
     elif kind:
         what, major = _write_protected(space, vma, page, kind), False
-    elif vma.is_anonymous:
-        what, major = _anonymous(space, vma, page, write), False
-    elif vma.vm_file is None:
-        space.pages.map(page, ZERO, space.pages.make(vma, space.machine.frames.zero.pfn, False), None)
-        what, major = "a page of the kernel's own", False
     else:
-        what, major = _of_file(space, vma, addr, write)
+        what, major = _missing(space, vma, addr, write)
     space.count_fault(major)
     space.tell(FaultDone, page << 12, write, major, what)
     return True
+
+
+def _missing(space: MachineMm, vma: Vma, addr: int, write: bool) -> tuple[str, bool]:
+    """Nothing is behind the page yet; tables come before pages, so that is what is lacking first if memory is."""
+    page = addr >> 12
+    space.table.make(addr, space.pages.last - (0 if vma.is_anonymous else 1))
+    if vma.is_anonymous:
+        return _anonymous(space, vma, page, write), False
+    if vma.vm_file is None:
+        space.pages.map(page, ZERO, space.pages.make(vma, space.machine.frames.zero.pfn, False), None)
+        return "a page of the kernel's own", False
+    return _of_file(space, vma, addr, write)
 
 
 def _from_swap(space: MachineMm, vma: Vma, page: int, write: bool) -> tuple[str, bool]:

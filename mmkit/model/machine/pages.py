@@ -85,12 +85,14 @@ class PtePages(ResidentPages):
         self.space.machine.flush_page(self.space, page << 12)
 
     def _let_go(self, page: int) -> None:
-        """Drop what an entry holds; the entry itself stays."""
-        if self.kind(page) == ZERO:
+        """Make an entry empty, and drop what it held: no TLB may know a frame any more when that is free."""
+        kind, raw, fmt = self.kind(page), self.raw(page), self.space.table.format
+        struct = None if kind == ZERO else self.struct_page(page)
+        self.set(page, 0)
+        self.forget(page)
+        if struct is None:
             return
-        raw, struct = self.raw(page), self.struct_page(page)
-        fmt = self.space.table.format
-        if self.kind(page) in (FILE, SHMEM):
+        if kind in (FILE, SHMEM):
             if fmt.dirty(raw, self.last):
                 struct.set_flags(PageFlags.dirty)
             if fmt.accessed(raw, self.last):
@@ -115,7 +117,6 @@ class PtePages(ResidentPages):
         gone = [page for page, kind in self.within(start, end) if own or kind != ANON]
         for page in gone:
             self._let_go(page)
-        self._take_away(gone)
         if own:
             self._drop_swapped(start, end)
         return len(gone)
@@ -126,7 +127,7 @@ class PtePages(ResidentPages):
 
     def _drop_swapped(self, start: int, end: int) -> None:
         for page, slot in self.in_swap(start, end):
-            self.space.table.clear(page << 12)
+            self.space.table.set_entry(page << 12, 0)
             self.leave_swap(page, slot)
 
     def leave_swap(self, page: int, slot: int) -> None:
@@ -145,54 +146,65 @@ class PtePages(ResidentPages):
         self.drop_mapping(page, struct)
 
     def unmap_reclaimed(self, page: int) -> None:
-        """Make an entry empty, and leave its table."""
+        """Make an entry empty."""
         struct = self.struct_page(page)
-        self.space.table.clear(page << 12, keep_tables=True)
-        self.space.machine.flush_page(self.space, page << 12)
+        self.set(page, 0)
         self.forget(page)
         self.drop_mapping(page, struct)
 
     def move(self, old: int, new: int, length: int) -> None:
         """Move the entries of [old, old + length) to ``new``: frames stay, and nothing faults.
 
-        Raises OutOfMemory if there is no memory for a table; everything is as it was then.
+        Raises OutOfMemory if there is no memory for a table; no entry has moved then.
         """
-        moved, done = [(page, kind, self.raw(page)) for page, kind in self.within(old, old + length)], []
-        try:
-            for page, kind, raw in moved:
-                there = page + ((new - old) >> 12)
-                self.space.table.set_entry(there << 12, raw, make=True)
-                self.put(there, kind)
-                done.append(there)
-        except MemoryError:
-            self._take_away(done)
-            raise
-        for page, kind, _ in moved:
-            if kind != ZERO:
-                users = self.space.machine.rmap[self.pfn(page)]
-                users[users.index((self.space, page))] = self.space, page + ((new - old) >> 12)
-        self._take_away([page for page, _, _ in moved])
-        self._move_swapped(old, new, length)
-
-    def _move_swapped(self, old: int, new: int, length: int) -> None:
-        for page, slot in self.in_swap(old, old + length):
-            self.space.table.clear(page << 12)
-            there = page + ((new - old) >> 12)
-            self.space.table.set_entry(there << 12, entry_of(slot), make=True)
-            del self.swapped[page]
-            self.swapped[there] = slot
-
-    def _take_away(self, pages: list[int]) -> None:
-        """Clear entries, whose frames somebody else has by now."""
-        for page in pages:
-            self.space.table.unmap(page << 12)
-            self.space.machine.flush_page(self.space, page << 12)
+        delta, whole, table = new - old, self._make_room(old, new, length), self.space.table
+        for base in whole:
+            table.move_table(base, base + delta)
+        span = table.span(self.last)
+        for page, kind in list(self.within(old, old + length)):
+            self._move_entry(page, delta >> 12, page - page % (span >> 12) << 12 in whole)
             self.forget(page)
+            self.put(page + (delta >> 12), kind)
+            if kind != ZERO:
+                users = self.space.machine.rmap[self.pfn(page + (delta >> 12))]
+                users[users.index((self.space, page))] = self.space, page + (delta >> 12)
+        for page, slot in self.in_swap(old, old + length):
+            self._move_entry(page, delta >> 12, page - page % (span >> 12) << 12 in whole)
+            del self.swapped[page]
+            self.swapped[page + (delta >> 12)] = slot
+
+    def _make_room(self, old: int, new: int, length: int) -> list[int]:
+        """Make the tables that the new place needs; returns where those begin that can be moved whole.
+
+        Raises OutOfMemory (move_page_tables()).
+        """
+        table, delta, whole = self.space.table, new - old, list[int]()
+        taken = {base for depth, base, _, _ in table.tables(new, new + length) if depth == self.last}
+        for depth, base, _, _ in table.tables(old, old + length):
+            low, high = max(base, old), min(base + table.span(depth), old + length)
+            covered = depth == self.last and high - low == table.span(depth) and not delta % table.span(depth)
+            if covered and base + delta not in taken:
+                whole.append(base)
+                table.make(base + delta, depth - 1)
+            elif depth >= self.last - 1:
+                for addr in (low, high - 1):
+                    table.make(addr + delta, depth if depth == self.last else depth - 1)
+        return whole
+
+    def _move_entry(self, page: int, pages: int, moved: bool) -> None:
+        """Move an entry, unless its whole table was."""
+        table = self.space.table
+        if not moved:
+            table.set_entry(page + pages << 12, table.entry(page << 12))
+            table.set_entry(page << 12, 0)
+        self.space.machine.flush_page(self.space, page << 12)
 
     def copy_to(self, child: MachineMm, vma: Vma) -> None:
         """Give a child what an area has: own pages are shared from now on, and write-protected on both sides."""
         pages, fmt = child.pages, self.space.table.format
         may_write = vma.vm_flags & (f.VM_SHARED | f.VM_MAYWRITE) == f.VM_MAYWRITE
+        for depth, base, _, _ in self.space.table.tables(vma.vm_start, vma.vm_end):
+            child.table.make(max(base, vma.vm_start), depth)
         for page, kind in list(self.within(vma.vm_start, vma.vm_end)):
             raw = self.raw(page)
             if may_write and fmt.writable(raw, self.last):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mmkit.model import vmaflags as f
 from mmkit.model.machine.lru import ACTIVE_ANON, ACTIVE_FILE, INACTIVE_ANON, INACTIVE_FILE, LISTS, UNEVICTABLE
 from mmkit.model.machine.machine import Machine
 from mmkit.model.machine.oom import badness
@@ -76,17 +75,15 @@ class Sight:
 
     def page(self, page: Page) -> LruPage:
         """Return a page with what its entries and flags say."""
-        owner, index, young, locked, dirty = 0, page.index, False, False, bool(page.flags & PageFlags.dirty)
+        owner, index, young, dirty = 0, page.index, False, bool(page.flags & PageFlags.dirty)
         for space, number in self.machine.rmap_of(page):
             raw = space.pages.raw(number)
             young |= bool(raw & space.pages.young)
             dirty |= bool(raw & space.pages.dirty)
-            vma = space.index.find(number << 12)
-            locked |= bool(vma and vma.vm_flags & f.VM_LOCKED)
             if page.is_anon:
                 task = next(task for task in self.tasks.values() if task.process.mm is space)
                 owner, index = task.process.pid, number - task.page(0)
-        return LruPage(page.pfn, owner, index, young, bool(page.flags & PageFlags.referenced), dirty, locked)
+        return LruPage(page.pfn, owner, index, young, bool(page.flags & PageFlags.referenced), dirty)
 
     def _slots(self) -> tuple[SlotState, ...]:
         held = {}

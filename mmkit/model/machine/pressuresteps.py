@@ -162,7 +162,6 @@ class Steps:
         if isinstance(event, reclaim.SwapIn):
             self._pending = event
             sight = self.sight
-            sight.majors += 1
             page = sight.page(sight.machine.frames.page(event.pfn))
             self._look = Look(page, "swap", "swap in", "it is used again", event.slot)
         elif event.pid in self.sight.tasks:

@@ -116,6 +116,16 @@ class MachineMm(MmStruct):
             if kind != ZERO:
                 self.machine.settle(self.pages.struct_page(page))
 
+    def free_tables(self, start: int, end: int) -> None:
+        """Free the tables of [start, end), where no area is any more, but not those of the areas next to it."""
+        below, above = self.index.before(start), self.index.find(end)
+        self.table.free_range(start, end, below.vm_end if below else 0, above.vm_start if above else 1 << 64)
+
+    def free_empty_tables(self, start: int, end: int) -> None:
+        """Free tables of the last level for parts of [start, end) that are empty (try_to_free_pte())."""
+        if self.rules.frees_empty_tables:
+            self.table.free_empty(start, end)
+
     def copy_pages(self, child: MmStruct, vma: Vma) -> None:
         """Share the pages of an area with a child, write-protected."""
         assert isinstance(child, MachineMm)

@@ -6,6 +6,8 @@ those of the architecture. Leaves out: locks, the kernel's half, tables shared b
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from mmkit.arch import Arch, get_arch
 from mmkit.errors import InvariantError
 from mmkit.model.gfp import Gfp
@@ -156,6 +158,7 @@ class PageTable:
             at = self._entry_addr(self._make_tables(virt_addr, self.format.last), virt_addr, self.format.last)
         if at is None:
             raise ValueError(f"there is no table for {virt_addr:#x}")
+        self._emptied |= not raw
         self._write(at, raw, self.format.last)
 
     def _last_entry_addr(self, virt_addr: int) -> int | None:
@@ -168,20 +171,76 @@ class PageTable:
             table = int(self.format.address(raw, depth))
         return self._entry_addr(table, virt_addr, last)
 
+    # -- tables that stay when they are empty, as a process's do -------------------------------------------------------
+
+    def make(self, virt_addr: int, depth: int | None = None) -> None:
+        """Make the tables for an address that are missing, down to the last one or to ``depth`` (__pte_alloc()).
+
+        Raises OutOfMemory; nothing has changed then.
+        """
+        self._emptied = True
+        self._make_tables(virt_addr, self.format.last if depth is None else depth)
+
+    def tables(self, start: int, end: int) -> list[tuple[int, int, int, int]]:
+        """Return the tables for [start, end) without the root, lower ones first.
+
+        Of each: its depth, the first address that it is for, where it is, and where the entry is that leads to it.
+        """
+        return list(self._below(self.cr3, 0, 0, start, end))
+
+    def _below(self, table: int, depth: int, low: int, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+        level, words = self.arch.levels[depth], self.words.words(table >> self.arch.page_shift)
+        if depth == self.format.last or words is None:
+            return
+        at = (table & self.arch.page_size - 1) // self.arch.entry_bytes
+        first, last = max(start - low, 0) >> level.shift, min(end - 1 - low >> level.shift, (1 << level.bits) - 1)
+        for index in (words[at + first : at + last + 1].nonzero()[0] + first).tolist():
+            raw, base = int(words[at + index]), low + (index << level.shift)
+            if not self.format.leaf(raw, depth):
+                below = int(self.format.address(raw, depth))
+                yield from self._below(below, depth + 1, base, start, end)
+                yield depth + 1, base, below, table + index * self.arch.entry_bytes
+
+    def span(self, depth: int) -> int:
+        """Return for how many bytes of addresses a table at ``depth`` is."""
+        level = self.arch.levels[depth]
+        return 1 << level.shift + level.bits
+
+    def free_range(self, start: int, end: int, floor: int, ceiling: int) -> None:
+        """Free the tables for [start, end) that are for nothing below ``floor`` or from ``ceiling`` on.
+
+        Their pages are gone already (free_pgd_range()).
+        """
+        for depth, base, addr, entry_addr in self.tables(start, end):
+            if floor <= base and base + self.span(depth) <= ceiling:
+                self._write(entry_addr, 0, depth - 1)
+                self._free_table(addr, depth)
+
+    def free_empty(self, start: int, end: int) -> None:
+        """Free the tables of the last level that are for a part of [start, end) only, if they are empty."""
+        for depth, base, addr, entry_addr in self.tables(start, end):
+            words = self.words.words(addr >> self.arch.page_shift)
+            inside = start <= base and base + self.span(depth) <= end
+            if depth == self.format.last and inside and words is not None and not words.any():
+                self._write(entry_addr, 0, depth - 1)
+                self._free_table(addr, depth)
+
+    def move_table(self, old: int, new: int) -> None:
+        """Let the last level's table for ``old`` be that for ``new``, whose tables above are there (move_normal_pmd()).
+
+        Both are first addresses of such a table.
+        """
+        above = self.format.last - 1
+        at, to = (self._entry_addr(self._make_tables(addr, above), addr, above) for addr in (old, new))
+        raw = self.words.read(at) or 0
+        self._write(at, 0, above)
+        self._write(to, raw, above)
+
+    # -- tables that go when they are empty ---------------------------------------------------------------------------
+
     def unmap(self, virt_addr: int) -> None:
         """Take away the page at ``virt_addr``, and tables that are empty then. Raises ValueError if none is there."""
-        self._take_away(self._mapped(virt_addr))
-
-    def clear(self, virt_addr: int, keep_tables: bool = False) -> None:
-        """Make the last level's entry empty, whatever it was; with ``keep_tables`` free none, as reclaim does."""
-        found = self.walk(virt_addr)
-        if keep_tables:
-            self._emptied = True
-            self._write(found.steps[-1].entry_addr, 0, found.steps[-1].depth)
-        else:
-            self._take_away(found)
-
-    def _take_away(self, found: Walk) -> None:
+        found = self._mapped(virt_addr)
         self._write(found.steps[-1].entry_addr, 0, found.steps[-1].depth)
         for step, above in zip(found.steps[:0:-1], found.steps[-2::-1], strict=True):
             words = self.words.words(step.table_addr >> self.arch.page_shift)

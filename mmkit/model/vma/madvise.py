@@ -110,6 +110,7 @@ def _drop(mm: MmStruct, vma: Vma, start: int, end: int, advice: int) -> None:
         mm.lazy_free(start, end)
         return
     zap(mm, start, end)
+    mm.free_empty_tables(start, end)
 
 
 def _remove(mm: MmStruct, vma: Vma, start: int, end: int) -> None:

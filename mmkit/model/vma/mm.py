@@ -259,6 +259,12 @@ class MmStruct:
     def change_protection(self, vma: Vma, start: int, end: int) -> None:
         """The rights of [start, end), a part of an area, have changed."""
 
+    def free_tables(self, start: int, end: int) -> None:
+        """Nothing is mapped in [start, end) any more."""
+
+    def free_empty_tables(self, start: int, end: int) -> None:
+        """The pages of [start, end) were thrown away (MADV_DONTNEED)."""
+
     def lazy_free(self, start: int, end: int) -> None:
         """The own pages of [start, end) may be freed when memory is short (MADV_FREE)."""
 

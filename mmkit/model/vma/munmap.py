@@ -48,6 +48,7 @@ def unmap_range(mm: MmStruct, start: int, end: int) -> None:
         if vma.vm_flags & VM_LOCKED:
             mm.locked_vm -= vma.pages
         remove(mm, vma)
+    mm.free_tables(start, end)
 
 
 def zap(mm: MmStruct, start: int, end: int) -> int:

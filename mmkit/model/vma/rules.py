@@ -24,13 +24,15 @@ class Rules(Record):
     """An area that only touches the heap's bounds is called [heap] too (until 6.5)."""
     aligns_anonymous: bool = True
     """Anonymous mappings of whole 2 MiB are placed at multiples of 2 MiB (6.7)."""
+    frees_empty_tables: bool = True
+    """MADV_DONTNEED over whole 2 MiB frees their page table, too (6.14, x86-64)."""
     stack_no_huge: bool = True
     """MAP_STACK sets VM_NOHUGEPAGE (6.7)."""
 
 
 _SINCE = {
     "unfaulted_takes_anon_vma": (6, 16), "unaccounts_unfaulted": (6, 7), "remap_many": (6, 17),
-    "aligns_anonymous": (6, 7), "stack_no_huge": (6, 7),
+    "aligns_anonymous": (6, 7), "stack_no_huge": (6, 7), "frees_empty_tables": (6, 14),
 }  # fmt: skip
 _OLDEST, _NEWEST = (6, 1), (6, 18)
 
