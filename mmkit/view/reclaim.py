@@ -31,8 +31,7 @@ _EMPTY = {
 _PER_CPU = ink.USE_INKS[FrameUse.PER_CPU]
 _MARKS: tuple[tuple[str, dict[str, bool], str], ...] = (
     ("f7", {"young": True}, "used since the last look"), ("f7*", {}, "dirty: not on the disk"),
-    ("f7", {"referenced": True}, "used before (PG_referenced)"), ("f7", {"locked": True}, "locked (mlock)"),
-    ("", {}, "the list's head; its tail, looked at next"),
+    ("f7", {"referenced": True}, "used before (PG_referenced)"), ("", {}, "head; tail, looked at next"),
 )  # fmt: skip
 Place = tuple[float, float]
 
@@ -160,7 +159,7 @@ class ReclaimPicture(Picture):
             y = self._draw_list(left, _LISTS, active, pages[active], "at the tail they age: become inactive")
             self._draw_list(left, y, inactive, pages[inactive], f"at the tail they leave: {exit_to}")
         aside = pages["unevictable"]
-        words = plural(len(aside), "page") if aside else "empty: locked pages come here when they are found"
+        words = plural(len(aside), "page") if aside else "empty: locked pages come here (mlock)"
         self._head(_RIGHT, _ASIDE, "unevictable", words + (" (not all shown)" if len(aside) > _ASIDE_MOST else ""))
         for number, page in enumerate(aside[::-1][:_ASIDE_MOST]):
             self._draw_page(_RIGHT, _ASIDE + 9, number, "unevictable", page)
@@ -187,15 +186,13 @@ class ReclaimPicture(Picture):
         dirty = "*" if page.dirty and not page.owner else ""
         box = self._cell(left, top, number, self._ink_of(page.owner), page_name(self._state, page) + dirty, changed)
         self._places[page.pfn] = box
-        self._draw_marks(box, page.young, page.referenced, page.locked)
+        self._draw_marks(box, page.young, page.referenced)
 
-    def _draw_marks(self, box: Box, young: bool = False, referenced: bool = False, locked: bool = False) -> None:
+    def _draw_marks(self, box: Box, young: bool = False, referenced: bool = False) -> None:
         if young:
             self._box(Box(box.left, box.top, box.right, box.top + 3), ink.RULE)
         if referenced:
             self._box(Box(box.left, box.bottom - 3, box.left + 12, box.bottom), ink.RULE)
-        if locked:
-            self._box(Box(box.right - 3, box.top + 5, box.right, box.bottom), ink.RULE)
 
     # -- where they go ------------------------------------------------------------------------------------------------
 
