@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mmkit.lab.page import PageLab
     from mmkit.lab.pagetable import PageTableLab
     from mmkit.lab.problem import ProblemLab
+    from mmkit.lab.reclaim import ReclaimLab
     from mmkit.lab.slab import SlabLab
     from mmkit.lab.slabinfo import SlabInfoLab
     from mmkit.lab.tlb import TlbLab
@@ -38,6 +39,7 @@ _HOMES = {
     "PageLab": "mmkit.lab.page",
     "PageTableLab": "mmkit.lab.pagetable",
     "ProblemLab": "mmkit.lab.problem",
+    "ReclaimLab": "mmkit.lab.reclaim",
     "SlabInfoLab": "mmkit.lab.slabinfo",
     "SlabLab": "mmkit.lab.slab",
     "TlbLab": "mmkit.lab.tlb",
@@ -59,6 +61,7 @@ __all__ = [
     "PageLab",
     "PageTableLab",
     "ProblemLab",
+    "ReclaimLab",
     "SlabInfoLab",
     "SlabLab",
     "TlbLab",
