@@ -1,15 +1,17 @@
 """Malloc: what the C library does between a program and the kernel.
 
-Models: glibc 2.36, malloc/malloc.c, _int_malloc(), sysmalloc(), _int_free(), systrim(), tcache_init(), with the
-headers that it writes into the program's memory.
-Leaves out: bins, which would let a kept chunk be cut up or merged with others than the top; arenas of threads.
+Models: glibc 2.36, malloc/malloc.c, _int_malloc(), sysmalloc(), _int_free(), malloc_consolidate(), systrim(),
+tcache_init(), with what it writes into the program's memory: headers, and the links of free chunks.
+Leaves out: arenas of threads, realloc and memalign, the footers of chunks.
 """
 
 from __future__ import annotations
 
 from mmkit.errors import MmError
 from mmkit.model.machine.process import Process
-from mmkit.model.malloctrace import ChunkHeader, LibraryCall, LibraryReturn, SystemCall
+from mmkit.model.mallocbins import FAST_MOST, SMALL_MOST, Bins
+from mmkit.model.malloctrace import ChunkHeader, ChunkLinks, LibraryCall, LibraryReturn, SystemCall
+from mmkit.model.trace import Event
 from mmkit.record import Record
 
 PAGE = 4096
@@ -21,7 +23,7 @@ TOP_PAD = 128 << 10
 """So much more than is needed is asked for (M_TOP_PAD)."""
 MMAP_THRESHOLD, MMAP_THRESHOLD_MAX = 128 << 10, 32 << 20
 CONSOLIDATE = 64 << 10
-"""Freeing a chunk of that size looks whether the top can be given back (FASTBIN_CONSOLIDATION_THRESHOLD)."""
+"""A free chunk of that size lets small ones be joined, and the top be looked at (FASTBIN_CONSOLIDATION_THRESHOLD)."""
 MOST = (1 << 63) - 1
 
 
@@ -43,13 +45,15 @@ class Malloc:
         self.mmap_threshold, self.trim_threshold = MMAP_THRESHOLD, 128 << 10
         self.chunks: dict[int, Chunk] = {}
         """Blocks in use, by the address that the program was given."""
-        self._kept: dict[int, list[int]] = {}
+        self.bins = Bins()
         self._cached: dict[int, list[int]] = {}
 
     @property
     def top_size(self) -> int:
         """Bytes of the top chunk."""
         return self.end - self.top
+
+    # -- malloc -------------------------------------------------------------------------------------------------------
 
     def malloc(self, size: int) -> int:
         """Return the address of ``size`` bytes, a multiple of 16; 0 (NULL) if the kernel gives none.
@@ -63,21 +67,86 @@ class Malloc:
         if not self.end and not self._begin():
             return self._return(call, 0)
         need = max((size + 8 + ALIGN - 1) // ALIGN * ALIGN, MIN_SIZE)
-        return self._return(call, self._find(need))
+        return self._return(call, self._cached_one(need) or self._kept_one(need) or self._new_one(need))
 
-    def _find(self, need: int) -> int:
-        """Return a block of a chunk of ``need`` bytes, from wherever one can be had."""
-        for kept in (self._cached, self._kept):
-            if kept.get(need):
-                addr = kept[need].pop()
-                self.chunks[addr + HEADER] = Chunk(addr, need, False)
-                return addr + HEADER
+    def _cached_one(self, need: int) -> int:
+        """Return a block from the thread's cache; 0 if it has none of that size."""
+        if not self._cached.get(need):
+            return 0
+        addr = self._cached[need].pop()
+        self.process.write(addr + HEADER + 8, bytes(8))
+        return self._use(addr, need)
+
+    def _kept_one(self, need: int) -> int:
+        """Return a block of a chunk that was free; 0 if none is large enough."""
+        addr = self.bins.take_fast(need) if need <= FAST_MOST else None
+        if addr is not None:
+            while self._room_in_cache(need) and (other := self.bins.take_fast(need)) is not None:
+                self._cache(other, need)
+            return self._use(addr, need)
+        if need <= SMALL_MOST and (addr := self.bins.exact(need)) is not None:
+            self.bins.take(addr)
+            while self._room_in_cache(need) and (other := self.bins.exact(need)) is not None:
+                self.bins.take(other)
+                self._cache(other, need)
+            return self._use(addr, need)
+        if need > SMALL_MOST:
+            self._consolidate()
+        return self._sort_and_search(need)
+
+    def _sort_and_search(self, need: int) -> int:
+        """Look through what came back since the last time, sorting it, then for the smallest that is large enough."""
+        bins, found = self.bins, False
+        while bins.unsorted:
+            addr = bins.unsorted[-1]
+            size = bins.size[addr]
+            last = len(bins.unsorted) == 1 and addr == bins.last_remainder
+            if need <= SMALL_MOST and last and size > need + MIN_SIZE:
+                return self._split(addr, need)
+            if size != need:
+                bins.sort(addr)
+                continue
+            bins.take(addr)
+            if not self._room_in_cache(need):
+                return self._use(addr, need)
+            self._cache(addr, need)
+            found = True
+        if found:
+            return self._cached_one(need)
+        best = bins.best(need)
+        return self._split(best, need) if best is not None else 0
+
+    def _split(self, addr: int, need: int) -> int:
+        """Take a free chunk, and keep what is more than needed of it."""
+        size = self.bins.take(addr)
+        if size - need < MIN_SIZE:
+            return self._use(addr, size)
+        self._write_header(addr, need, "the block")
+        rest, left = addr + need, size - need
+        self._write_header(rest, left, "what is left of a free chunk")
+        self._keep(rest, left)
+        if need <= SMALL_MOST:
+            self.bins.last_remainder = rest
+        return self._use(addr, need)
+
+    def _new_one(self, need: int) -> int:
+        """Return a block of the top, or of new pages; 0 if the kernel gives none."""
+        if self.top_size < need + MIN_SIZE and self.bins.has_fast:
+            self._consolidate()
+            if addr := self._sort_and_search(need):
+                return addr
         if self.top_size < need + MIN_SIZE:
             if need >= self.mmap_threshold:
                 return self._map(need)
             if not self._grow(need):
                 return 0
         return self._cut(need, "the block")
+
+    def _use(self, addr: int, size: int) -> int:
+        self.chunks[addr + HEADER] = Chunk(addr, size, False)
+        return addr + HEADER
+
+    # -- what the kernel gives ----------------------------------------------------------------------------------------
 
     def _begin(self) -> bool:
         """Ask where the heap is, make it, and cut the thread's cache from it (tcache_init())."""
@@ -107,8 +176,7 @@ class Malloc:
         self.top += need
         self._write_header(addr, need, what)
         self._write_header(self.top, self.top_size, "the top chunk")
-        self.chunks[addr + HEADER] = Chunk(addr, need, False)
-        return addr + HEADER
+        return self._use(addr, need)
 
     def _map(self, need: int) -> int:
         """Let the kernel map pages for this block alone (sysmalloc_mmap())."""
@@ -122,6 +190,8 @@ class Malloc:
         self.chunks[addr + HEADER] = Chunk(addr, size, True)
         return addr + HEADER
 
+    # -- free ---------------------------------------------------------------------------------------------------------
+
     def free(self, addr: int) -> None:
         """Take a block back. Raises ValueError if malloc() did not return it; glibc ends the program then."""
         if addr not in self.chunks:
@@ -131,14 +201,48 @@ class Malloc:
         chunk = self.chunks.pop(addr)
         if chunk.mapped:
             self._unmap(chunk)
-        elif chunk.size <= TCACHE_MOST and len(self._cached.setdefault(chunk.size, [])) < TCACHE_COUNT:
-            self.process.write(addr, bytes(16))
-            self._cached[chunk.size].append(chunk.addr)
-        elif chunk.addr + chunk.size == self.top:
-            self._join_top(chunk)
-        else:
-            self._kept.setdefault(chunk.size, []).append(chunk.addr)
+        elif self._room_in_cache(chunk.size):
+            self._cache(chunk.addr, chunk.size)
+        elif chunk.size <= FAST_MOST:
+            self._write_links(chunk.addr, 8)
+            self.bins.put_fast(chunk.addr, chunk.size)
+        elif self._join(chunk.addr, chunk.size) >= CONSOLIDATE:
+            self._consolidate()
+            if self.top_size >= self.trim_threshold:
+                self._trim()
         self._tell(LibraryReturn(call, ""))
+
+    def _room_in_cache(self, size: int) -> bool:
+        return size <= TCACHE_MOST and len(self._cached.setdefault(size, [])) < TCACHE_COUNT
+
+    def _cache(self, addr: int, size: int) -> None:
+        self._write_links(addr, 16)
+        self._cached[size].append(addr)
+
+    def _join(self, addr: int, size: int) -> int:
+        """Let a chunk grow together with free neighbours, or with the top; returns how large it is then."""
+        below, joined = self.bins.before(addr), False
+        if below is not None:
+            size, addr, joined = size + self.bins.take(below), below, True
+        if addr + size == self.top:
+            self.top = addr
+            self._write_header(self.top, self.top_size, "the top chunk")
+            return self.top_size
+        if addr + size in self.bins.size:
+            size, joined = size + self.bins.take(addr + size), True
+        if joined:
+            self._write_header(addr, size, "free chunks that have grown together")
+        self._keep(addr, size)
+        return size
+
+    def _keep(self, addr: int, size: int) -> None:
+        self.bins.put(addr, size)
+        self._write_links(addr, 16 if size <= SMALL_MOST else 32)
+
+    def _consolidate(self) -> None:
+        """Let the small chunks that were left alone grow together (malloc_consolidate())."""
+        for addr, size in list(self.bins.empty_fast()):
+            self._join(addr, size)
 
     def _unmap(self, chunk: Chunk) -> None:
         """Give the pages back, and let blocks of that size come from the heap from now on."""
@@ -146,12 +250,6 @@ class Malloc:
             self.mmap_threshold, self.trim_threshold = chunk.size, 2 * chunk.size
         self._tell(SystemCall(f"munmap(0x{chunk.addr:x}, {chunk.size})"))
         self.process.mm.munmap(chunk.addr, chunk.size)
-
-    def _join_top(self, chunk: Chunk) -> None:
-        self.top = chunk.addr
-        self._write_header(self.top, self.top_size, "the top chunk")
-        if self.top_size >= CONSOLIDATE and self.top_size >= self.trim_threshold:
-            self._trim()
 
     def _trim(self) -> None:
         """Give back whole pages of the top, but keep 128 KiB (systrim())."""
@@ -163,12 +261,19 @@ class Malloc:
             self.end -= extra
             self._write_header(self.top, self.top_size, "the top chunk")
 
+    # -- what it writes -----------------------------------------------------------------------------------------------
+
     def _write_header(self, addr: int, size: int, what: str) -> None:
         self._tell(ChunkHeader(addr + 8, size, what))
         # The lowest bit says that the chunk before is in use.
         self.process.write(addr + 8, (size | 1).to_bytes(8, "little"))
 
-    def _tell(self, event: LibraryCall | SystemCall | ChunkHeader | LibraryReturn) -> None:
+    def _write_links(self, addr: int, count: int) -> None:
+        """Write where the next and the one before of a list are, into a chunk that is free: where its block was."""
+        self._tell(ChunkLinks(addr + HEADER))
+        self.process.write(addr + HEADER, bytes(count))
+
+    def _tell(self, event: Event) -> None:
         if self.process.machine.trace is not None:
             self.process.machine.trace.emit(event)
 

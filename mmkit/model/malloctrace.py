@@ -33,6 +33,13 @@ class ChunkHeader(Event):
     what: str
 
 
+class ChunkLinks(Event):
+    """The library writes pointers into a free chunk, where the block was: to others on the same list."""
+
+    name: ClassVar[str] = "chunk_links"
+    addr: int
+
+
 class LibraryReturn(Event):
     """The library returns to the program: "0x1f0002a0"."""
 

@@ -34,6 +34,8 @@ def _of_library(event: Event) -> str:
         case malloctrace.ChunkHeader():
             where = f"at 0x{event.addr:x}, 8 bytes in front of {event.what}"
             return f"The library writes a size {where}: {event.size:,} bytes."
+        case malloctrace.ChunkLinks():
+            return f"The library keeps the chunk for later: links to others of its list go to 0x{event.addr:x}."
         case malloctrace.LibraryReturn():
             value = f": {event.value}" if event.value else ""
             return f"{event.call} returns to the program{value}."

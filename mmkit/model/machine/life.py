@@ -29,13 +29,12 @@ _MOVABLE_LIST = list_index(0, MigrateType.MOVABLE)
 _REFILL = (kmem.Take, kmem.Split, kmem.MmPageAllocZoneLocked, kmem.MmPageAllocExtfrag)
 _FOCUS: dict[type[Event], str] = {
     malloctrace.LibraryCall: "program", malloctrace.SystemCall: "program", malloctrace.ChunkHeader: "program",
-    malloctrace.LibraryReturn: "program", vmatrace.VmUnmappedArea: "area", vmatrace.VmaInsert: "area",
-    vmatrace.VmaResize: "area", vmatrace.VmaMerge: "area", vmatrace.VmaRemove: "area", vmatrace.Zap: "area",
-    slabtrace.KmemCacheAlloc: "slab",
-    slabtrace.KmemCacheFree: "slab", tlbtrace.TlbMiss: "tlb", tlbtrace.TlbHit: "tlb", tlbtrace.TlbFill: "tlb",
-    tlbtrace.TlbFlush: "tlb", pgtrace.PageFaultUser: "program", kmem.Take: "buddy", kmem.Split: "buddy",
-    kmem.MmPageAllocZoneLocked: "pcp", kmem.MmPageAlloc: "frame", kmem.MmPageFree: "pcp", ClearPage: "frame",
-    FaultDone: "program",
+    malloctrace.ChunkLinks: "program", malloctrace.LibraryReturn: "program", vmatrace.VmUnmappedArea: "area",
+    vmatrace.VmaInsert: "area", vmatrace.VmaResize: "area", vmatrace.VmaMerge: "area", vmatrace.VmaRemove: "area",
+    vmatrace.Zap: "area", slabtrace.KmemCacheAlloc: "slab", slabtrace.KmemCacheFree: "slab", tlbtrace.TlbMiss: "tlb",
+    tlbtrace.TlbHit: "tlb", tlbtrace.TlbFill: "tlb", tlbtrace.TlbFlush: "tlb", pgtrace.PageFaultUser: "program",
+    kmem.Take: "buddy", kmem.Split: "buddy", kmem.MmPageAllocZoneLocked: "pcp", kmem.MmPageAlloc: "frame",
+    kmem.MmPageFree: "pcp", ClearPage: "frame", FaultDone: "program",
 }  # fmt: skip
 
 
@@ -115,7 +114,7 @@ class Life:
         match event:
             case malloctrace.LibraryCall() | malloctrace.SystemCall():
                 self._running = [*self._running[:1], event.call]
-            case malloctrace.ChunkHeader():
+            case malloctrace.ChunkHeader() | malloctrace.ChunkLinks():
                 self._running = self._running[:1]
                 self.addr, self._frame = event.addr, None
             case malloctrace.LibraryReturn():

@@ -12,6 +12,7 @@ from mmkit.model.machine import Machine
 from mmkit.model.malloc import HEADER, TCACHE_COUNT, Malloc
 
 HEAP = 0x1F00_0000
+CALLS = recording("host-6.18").text("malloc-calls").splitlines()
 ROWS = [tuple(row.split("\t")) for row in recording("host-6.18").text("malloc").splitlines()]
 
 
@@ -51,6 +52,35 @@ def measured(library, size):
 def test_it_does_what_glibc_does(library, row):
     assert measured(library, int(row[0])) == row
     library.process.machine.check()
+
+
+def played(library, calls):
+    """What mmkit/data/host-6.18/malloc-calls.c prints for these calls, of the model."""
+    process, blocks, found = library.process, [], []
+    for call in calls:
+        before, where = process.mm.min_flt, "-"
+        if call.startswith("m"):
+            blocks.append(library.malloc(int(call[1:])))
+            where = str(blocks[-1] - HEAP) if blocks[-1] - HEAP < 1 << 32 else "mmap"
+        else:
+            library.free(blocks[int(call[1:])])
+        found.append(f"{where}:{process.mm.brk(0) - HEAP}:{process.mm.min_flt - before}")
+    return found
+
+
+@pytest.mark.parametrize("line", CALLS)
+def test_any_sequence_of_calls_does_what_glibc_does(library, line):
+    """Bins, splits, chunks that grow together, the top that goes back: each place, each end, each fault."""
+    calls, found = (part.split() for part in line.split("\t"))
+    assert played(library, calls) == found
+
+
+def test_the_sequences_have_what_matters():
+    ends = [[int(one.split(":")[1]) for one in line.split("\t")[1].split()] for line in CALLS]
+    assert len(CALLS) == len(set(CALLS)) == 100
+    assert sum(any(after < before for before, after in pairwise(each)) for each in ends) > 5, "the heap shrinks"
+    assert sum("mmap" in line for line in CALLS) > 10
+    assert sum(line.count(" f") for line in CALLS) > 300
 
 
 def test_the_recording_has_what_matters():
