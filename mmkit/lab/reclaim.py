@@ -24,15 +24,15 @@ class ReclaimLab(Lab):
         self.process_menu = menu("Process", (("100 editor", 100), ("101 hog", 101)), 100, "14em")
         self.start_button = button("Start a process", "Another process, with no page yet", self.start)
         self.exit_button = button("exit", "End the process", self.exit)
-        self.adj_box = text("oom_score_adj", "-1000", "10.5em")
+        self.adj_box = text("oom_score_adj", "-1000", "13em")
         self.adj_button = button("Set adj", "Write to /proc/PID/oom_score_adj", self.set_oom_score_adj)
-        self.swappiness_box = text("swappiness", "60", "8em")
+        self.swappiness_box = text("swappiness", "60", "10em")
         self.swappiness_button = button("Set swappiness", "Write to /proc/sys/vm/swappiness", self.set_swappiness)
         self.pages = Number("Pages", 1, MOST_PAGES, 16)
         self.write_button = button(
             "Write new pages", "Use pages that it has not had so far", self.write, style="primary"
         )
-        self.first_box = text("From page", "0", "8em")
+        self.first_box = text("From page", "0", "9.5em")
         self.read_again_button = button("Read again", "Read pages that it has written before", self.read_again)
         self.write_again_button = button("Write again", "Write pages that it has written before", self.write_again)
         self.lock_button = button("Lock", "mlock pages that it has written before", self.lock)
@@ -45,11 +45,10 @@ class ReclaimLab(Lab):
 
     def _rows(self) -> tuple[widgets.Widget, ...]:
         return (
-            row(self.process_menu, self.start_button, self.exit_button, self.adj_box, self.adj_button,
-                self.swappiness_box, self.swappiness_button),
+            row(self.process_menu, self.start_button, self.exit_button, self.adj_box, self.adj_button),
             row(self.pages, self.write_button, self.first_box, self.read_again_button, self.write_again_button,
                 self.lock_button),
-            row(self.way_menu, self.file_button),
+            row(self.way_menu, self.file_button, self.swappiness_box, self.swappiness_button),
         )  # fmt: skip
 
     # -- what is shown ------------------------------------------------------------------------------------------------

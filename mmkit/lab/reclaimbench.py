@@ -161,11 +161,25 @@ class ReclaimBench:
         for name, words, thing in _CAME_OF_IT:
             if new[name] > old[name]:
                 found.append(words.format(plural(new[name] - old[name], thing)))
+        found += _moved(before, after)
         killed = {line.pid for line in before.processes if not line.end}
         for line in after.processes:
             if line.end == "killed" and line.pid in killed:
                 found.append(f"{line.name} was killed, with {line.points} points")
         return listed(found) or "nothing else changes"
+
+
+def _moved(before: ReclaimState, after: ReclaimState) -> list[str]:
+    """Say how long the active lists are if that has changed, else how many more pages are marked as used."""
+    old, new = dict(before.lists), dict(after.lists)
+    active = ("active_anon", "active_file")
+    found = [f"{name} has {plural(len(new[name]), 'page')}" for name in active if len(new[name]) != len(old[name])]
+    more = sum(page.young for _, pages in after.lists for page in pages) - sum(
+        page.young for _, pages in before.lists for page in pages
+    )
+    if not found and more > 0 and before.free == after.free:
+        found.append(f"{plural(more, 'page')} more marked as used")
+    return found
 
 
 def _counters(state: ReclaimState) -> dict[str, int]:

@@ -49,7 +49,7 @@ class ReclaimPicture(Picture):
         self.lines = self.line([], [], ink.MUTED, 1.2, live=True, zorder=3)
         self.marks = self.line([], [], ink.TEXT, 1.6, live=True, zorder=4)
         self.outlines = self.line([], [], _CHANGED, 2.4, live=True, zorder=6)
-        self.way = self.line([], [], _CHANGED, 1.6, live=True, zorder=7)
+        self.way = self.line([], [], _CHANGED, 1.3, live=True, zorder=7)
         self._pen = Pen(self, 130)
         self._write = self._pen.write
         for y in (_LISTS - 22, _TABLE - 18):

@@ -90,6 +90,24 @@ def test_a_page_is_followed_until_it_is_back(lab, checks):
     assert "read back from swap" in lab.message
 
 
+def test_what_came_of_it_is_said(lab):
+    lab.write(20)
+    lab.last()
+    assert f"20 new pages: {state(lab).free} pages are free, 193 were." in lab.message
+    lab.use_file(pages=12)
+    lab.use_file(pages=4)
+    lab.last()
+    assert "active_file has 4 pages" in lab.message
+    lab.write(64, 101)
+    lab.write(64, 101)
+    lab.last()
+    swapped = dict(state(lab).counters)["pswpout"]
+    assert f"{swapped} pages swapped out" in lab.message
+    lab.read_again(60, 5, 101)
+    lab.last()
+    assert "5 pages more marked as used" in lab.message
+
+
 def test_out_of_memory_step_by_step(lab, checks):
     lab.write(64, 101)
     for _ in range(3):

@@ -155,7 +155,10 @@ def test_runs_cover_every_access_once(pressure):
         for number in range(event.first, event.last + 1)
     ]  # fmt: skip
     assert covered == [(100, number) for number in range(30)] + [(101, number) for number in range(128)]
-    assert all(event.last - event.first < RUN for event, _ in told if isinstance(event, PagesUsed))
+    for event, state in told:
+        if isinstance(event, PagesUsed):
+            assert event.last - event.first < RUN
+            assert event.free == state.free
     told.clear()
     pressure.use(100, 0, 30)
     back = [event for event, _ in told if isinstance(event, reclaimtrace.SwapIn)]
