@@ -217,7 +217,9 @@ def test_oom_score_adj_says_what_it_is_worth(lab):
 
 
 def test_the_menu_follows_the_processes(lab):
+    lab.process_menu.value = 101
     lab.start("mine")
+    assert lab.process_menu.value == 101, "who was chosen stays chosen"
     assert tuple(lab.process_menu.options)[-1] == ("102 mine", 102)
     lab.process_menu.value = 102
     lab.exit()

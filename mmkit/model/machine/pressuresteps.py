@@ -61,8 +61,10 @@ class Steps:
         self._access = task, does, file, number
         sight = self.sight
         self._again = bool(file) and number in sight.dropped and not sight.file.has(number)
-        if not file and task.page(number) in task.process.mm.pages.swapped:
+        swapped = not file and task.page(number) in task.process.mm.pages.swapped
+        if swapped or self._again:
             self._flush()
+        if swapped:
             self._access = None
 
     def after(self) -> None:

@@ -308,7 +308,7 @@ def test_what_is_refused_leaves_it_as_it_was(pressure):
 @pytest.mark.parametrize("seed", range(3))
 def test_a_sound_machine_whatever_is_done(seed):
     rng, pressure = random.Random(seed), Pressure()
-    listen(pressure)
+    told = listen(pressure)
     for _ in range(60):
         alive = [pid for pid, task in pressure.tasks.items() if not task.end]
         if len(alive) < 3:
@@ -330,3 +330,4 @@ def test_a_sound_machine_whatever_is_done(seed):
         pressure.machine.check()
         assert pressure.snapshot().running == ()
     assert dict(pressure.snapshot().counters)["pswpout"] > 0
+    assert all(event.free == state.free for event, state in told if isinstance(event, PagesUsed))
