@@ -126,6 +126,8 @@ def measure(notebook: Notebook) -> bool:
     wrong = sum(not each.ends_right for each in drags)
     fine &= report(f"fast drags, of {DRAGS}, that do not end on the last state", wrong, 0)
     fine &= measure_address(notebook, echo)
+    fine &= measure_timeline(notebook, echo, "life lab", 2)
+    fine &= measure_timeline(notebook, echo, "memory pressure lab", 3)
     disorder = sum(not each.in_order for each in drags)
     return fine & report(f"fast drags, of {DRAGS}, with a picture painted out of order", disorder, 0)
 
@@ -139,6 +141,16 @@ def measure_address(notebook: Notebook, echo: Slider) -> bool:
         print(f"     {name}: {slider.ms:.0f} ms, median of {len(slider.times)}")
     fine = report("address: @interact with plt.show(), to the lab", usual.ms / lab.ms, 5, at_most=False)
     return fine & report("address: the lab, to a bare echo through the kernel", lab.ms / echo.ms, 2)
+
+
+def measure_timeline(notebook: Notebook, echo: Slider, name: str, number: int) -> bool:
+    """Measure the timeline of a lab of the whole machine beside an echo."""
+    lab = Slider(notebook, "mmkit-lab", ".widget-html:has(svg)", number=number)
+    echo.times.clear()
+    take_turns([echo, lab])
+    for what, slider in (("echo", echo), (name, lab)):
+        print(f"     {what}: {slider.ms:.0f} ms, median of {len(slider.times)}")
+    return report(f"{name}: its timeline, to a bare echo through the kernel", lab.ms / echo.ms, 2)
 
 
 def main() -> bool:
