@@ -75,7 +75,7 @@ class ReclaimLab(Lab):
     def controls_follow(self, entry: Entry[ReclaimBenchState]) -> None:
         """Let the menu of processes have those that live."""
         lines = [line for line in entry.snapshot.pressure.processes if not line.end]
-        options = tuple((f"{line.pid} {line.name[2:]}", line.pid) for line in lines) or (("none", 0),)
+        options = tuple((f"{line.pid} {line.name}", line.pid) for line in lines) or (("none", 0),)
         if tuple(self.process_menu.options) != options:
             chosen = self.process_menu.value
             self.process_menu.options = options

@@ -18,7 +18,7 @@ MOST_PAGES, MOST_PROCESSES = 64, 4
 WAYS = {"read()": "read", "a mapping, reading": "load", "a mapping, writing": "store"}
 _CAME_OF_IT = (
     ("pageoutrun", "kswapd woke {}", "time"), ("allocstall", "direct reclaim ran {}", "time"),
-    ("pgscan", "{} of the inactive lists looked at", "page"), ("pswpout", "{} swapped out", "page"),
+    ("pgscan", "{} looked at", "page"), ("pswpout", "{} swapped out", "page"),
     ("pgdrop", "{} dropped", "page"), ("pswpin", "{} read back from swap", "page"), ("pgmajfault", "{}", "major fault"),
     ("workingset_refault_file", "{} of the file", "refault"),
 )  # fmt: skip
@@ -157,7 +157,7 @@ class ReclaimBench:
         old, new = _counters(before), _counters(after)
         found = []
         if after.free != before.free:
-            found.append(f"{after.free} pages are free, {before.free} were")
+            found.append(f"{after.free} pages free, {before.free} before")
         for name, words, thing in _CAME_OF_IT:
             if new[name] > old[name]:
                 found.append(words.format(plural(new[name] - old[name], thing)))

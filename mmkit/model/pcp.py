@@ -2,8 +2,7 @@
 
 Models: mm/page_alloc.c of Linux 6.1 and 6.18, order_to_pindex(), zone_batchsize(), zone_highsize(), nr_pcp_alloc(),
 nr_pcp_high(), nr_pcp_free(), free_pcppages_bulk(). Leaves out: interrupts that find a list locked and free behind it;
-bulk allocation; active reclaim, which shortens the lists; 6.18's decay of ``high`` with time, and its regard for the
-size of the CPU's cache.
+bulk allocation; 6.18's decay of ``high`` with time, and its regard for the size of the CPU's cache.
 """
 
 from __future__ import annotations
@@ -70,7 +69,7 @@ class Tuning(ABC):
         """Return how many blocks to fetch for an empty list while the CPU holds ``count`` pages."""
 
     @abstractmethod
-    def surplus(self, order: int, count: int, below_high: bool) -> int:
+    def surplus(self, order: int, count: int, below_high: bool, reclaiming: bool = False) -> int:
         """A block has been freed, ``count`` pages are held now: return how many of them to give back."""
 
     def _blocks(self, pages: int, order: int) -> int:
@@ -91,15 +90,16 @@ class Tuning61(Tuning):
         """One batch."""
         return self._blocks(self.batch, order)
 
-    def surplus(self, order: int, count: int, below_high: bool) -> int:
+    def surplus(self, order: int, count: int, below_high: bool, reclaiming: bool = False) -> int:
         """All, if blocks of order 1 to 3 keep coming while frees prevail; else batches, more with each drain."""
         if self.free_factor and 0 < order <= COSTLY_ORDER:
             return count
-        if count < self.high:
+        high = min(4 * self.batch, self.high) if reclaiming else self.high
+        if count < high:
             return 0
-        if self.high < self.batch:
+        if high < self.batch:
             return 1
-        most = self.high - self.batch
+        most = high - self.batch
         pages = self.batch << self.free_factor
         if pages < most:
             self.free_factor += 1
@@ -140,7 +140,7 @@ class Tuning618(Tuning):
             pages = min(pages, most)
         return self._blocks(pages, order)
 
-    def surplus(self, order: int, count: int, below_high: bool) -> int:
+    def surplus(self, order: int, count: int, below_high: bool, reclaiming: bool = False) -> int:
         """As much as was freed lately, once ``high`` is reached; ``high`` itself grows or shrinks on the way."""
         self.alloc_factor >>= 1
         high_order = 0 < order <= COSTLY_ORDER
@@ -149,7 +149,7 @@ class Tuning618(Tuning):
         self.prev_free_high_order = high_order
         if self.free_count < self.batch << BATCH_SCALE_MAX:
             self.free_count += 1 << order
-        high = self._reached(count, in_bulk, below_high)
+        high = self._reached(count, in_bulk, below_high, reclaiming)
         if count < high:
             return 0
         if in_bulk:
@@ -158,11 +158,14 @@ class Tuning618(Tuning):
             return 1
         return min(max(self.free_count, self.batch), high - self.batch)
 
-    def _reached(self, count: int, in_bulk: bool, below_high: bool) -> int:
+    def _reached(self, count: int, in_bulk: bool, below_high: bool, reclaiming: bool) -> int:
         high = self._clamped()
         if in_bulk:
             self.high = max(high - (self.batch << BATCH_SCALE_MAX), self.high_min)
             return 0
+        if reclaiming:
+            self.high = max(high - max(self.free_count, self.batch), self.high_min)
+            return min(4 * self.batch, self.high)
         if self.high_min == self.high_max:
             return high
         if below_high:

@@ -1,7 +1,7 @@
 """Events of a machine under pressure: what its processes do, told in runs, and what comes back too late.
 
 Models: what a program does between two faults, which the kernel does not see; mm/workingset.c (Linux 6.18),
-workingset_refault(), which counts in silence. Leaves out: the distance of a refault, by which 6.18 activates at once.
+workingset_refault(), which counts in silence. Leaves out: pages that come back through a mapping around another one.
 """
 
 from __future__ import annotations
@@ -29,11 +29,17 @@ class PagesUsed(Event):
 
 
 class Refault(Event):
-    """A page of a file that was dropped has to be read from the disk once more."""
+    """A page of a file that was dropped has to be read from the disk once more, ``distance`` evictions later.
+
+    It is active at once if that is no more than ``room``, the pages that it would have had to outlast.
+    """
 
     name: ClassVar[str] = "workingset_refault_file"
     file: str
     index: int
+    distance: int
+    room: int
+    active: bool
 
 
 class TaskGone(Event):

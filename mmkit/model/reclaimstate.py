@@ -51,6 +51,8 @@ class ProcessLine(Record):
 
     pid: int
     name: str
+    letter: str
+    """What its pages are called by: "H12"."""
     written: int
     """Pages that it has written so far, from 0 on: those that it can use again."""
     rss: int
@@ -66,7 +68,7 @@ class ReclaimState(Record):
     """Everything at one moment, in pages."""
 
     running: tuple[str, ...]
-    """What runs, from the process inwards: ("B hog writes new pages", "kswapd")."""
+    """What runs, from the process inwards: ("hog writes new pages", "kswapd")."""
     zone: str
     managed: int
     free: int

@@ -61,12 +61,25 @@ class ShrinkInactive(Event):
 
 
 class LruFate(Event):
-    """What becomes of one page: "activate", "deactivate", "keep", "drop", "swap out", "write back", "lock"."""
+    """What becomes of one page: "activate", "deactivate", "keep", "drop", "swap out", "write back", "rotate"."""
 
     name: ClassVar[str] = "lru_fate"
     pfn: int
     fate: str
     why: str
+
+
+class WorkingsetRefault(Event):
+    """A page comes back that was reclaimed ``distance`` evictions ago; it is active if that is no more than ``room``.
+
+    That many pages are on the lists that it would have had to outlast (workingset_refault()).
+    """
+
+    name: ClassVar[str] = "workingset_refault"
+    pfn: int
+    distance: int
+    room: int
+    active: bool
 
 
 class SwapIn(Event):

@@ -58,6 +58,8 @@ class Zone:
         self.free_pages = buddy.free_pages if buddy else 0
         """Pages on the buddy lists; those on per-CPU lists are not among them, as in the kernel."""
         self.pcp = tuple(pcp)
+        self.reclaim_active = False
+        """kswapd is at work: per-CPU lists are kept shorter still."""
         self.below_high = False
         """Since 6.18's watermark check found less than ``high`` free: per-CPU lists are kept short."""
         self._kernel = kernel
@@ -166,7 +168,7 @@ class Zone:
             return
         lists = self.pcp[cpu]
         lists.give(pfn, order, migratetype)
-        surplus = lists.tuning.surplus(order, lists.count, self.below_high)
+        surplus = lists.tuning.surplus(order, lists.count, self.below_high, self.reclaim_active)
         if surplus:
             self._drain(lists, surplus, list_index(order, migratetype))
             if self.below_high and self.watermark_ok(0, self.watermarks.high, -1):

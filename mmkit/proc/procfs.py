@@ -111,16 +111,19 @@ class ProcFs:
 
     def _vmstat(self) -> str:
         pages = self._pages()
-        faults = [(mm.min_flt, mm.maj_flt) for mm in self.machine.spaces]
+        machine, found = self.machine, self.machine.workingset
         rows = {
             "nr_free_pages": pages["free"], "nr_anon_pages": pages["anon"], "nr_mapped": pages["mapped"],
             "nr_file_pages": pages["file"], "nr_dirty": pages["dirty"], "nr_shmem": pages["shmem"],
-            "nr_page_table_pages": pages["page_tables"], "pgfault": sum(map(sum, faults)),
-            "pgmajfault": sum(major for _, major in faults), "pswpin": self.machine.swap.read_in,
+            "nr_page_table_pages": pages["page_tables"], "pgfault": machine.min_flt + machine.maj_flt,
+            "pgmajfault": machine.maj_flt, "pswpin": self.machine.swap.read_in,
             "pswpout": self.machine.reclaim.swapped_out, "oom_kill": self.machine.reclaim.kills,
         }  # fmt: skip
         rows |= {f"nr_{name}": self.machine.lru.size(name) for name in LISTS}
         rows["nr_mlock"] = rows["nr_unevictable"]
+        for kind in ("anon", "file"):
+            rows[f"workingset_refault_{kind}"] = found.refaults[kind]
+            rows[f"workingset_activate_{kind}"] = found.activated[kind]
         return "".join(f"{name} {value}\n" for name, value in rows.items())
 
     # -- one process --------------------------------------------------------------------------------------------------

@@ -107,8 +107,8 @@ class ReclaimPicture(Picture):
         self._write(left + COLUMNS * _PITCH, y, note, 9.5, ha="right", colour=ink.MUTED)
 
     def _ink_of(self, pid: int) -> Ink:
-        letter = letter_of(self._state, pid)
-        return ink.OF_FILE if not pid else ink.OWNER_INKS[(ord(letter) - ord("A")) % len(ink.OWNER_INKS)]
+        # Processes are numbered one after the other.
+        return ink.OWNER_INKS[pid % len(ink.OWNER_INKS)] if pid else ink.OF_FILE
 
     # -- free memory --------------------------------------------------------------------------------------------------
 
@@ -235,6 +235,8 @@ class ReclaimPicture(Picture):
         if look.source not in self._heads:
             return None
         left, top, count = self._heads[look.source]
+        if look.fate == "rotate":
+            count = 0  # It came to the head of the active list.
         stayed = any(page.pfn == look.page.pfn for page in dict(self._state.lists)[look.source])
         row, column = divmod(max(count - stayed, 0), COLUMNS)
         x, y = left + column * _PITCH, top + row * _LINE
@@ -253,8 +255,8 @@ class ReclaimPicture(Picture):
 
     def _draw_process(self, y: float, line: ProcessLine, old: ProcessLine, most: int) -> None:
         self._box(Box(_LEFT, y - 7, _LEFT + 17, y + 7), self._ink_of(line.pid))
-        self._write(_LEFT + 8.5, y, line.name[0], 10, ha="center")
-        self._write(_LEFT + 24, y, f"{line.pid} {line.name[2:]}", 10.5, bold=not line.end)
+        self._write(_LEFT + 8.5, y, line.letter, 10, ha="center")
+        self._write(_LEFT + 24, y, f"{line.pid} {line.name}", 10.5, bold=not line.end)
         victim = "out of memory" in self._state.running and line.points == most and not line.end
         if victim:
             self._new.append(Box(_LEFT - 3, y - 9, _POINTS.right + 4, y + 9))

@@ -10,12 +10,13 @@ from mmkit.view.parts import listed, plural
 _BECOMES = {
     "keep": "stays where it is, at the head again", "activate": "becomes active", "deactivate": "becomes inactive",
     "drop": "is dropped", "swap out": "is written to swap, and its frame is free",
-    "write back": "is written to the disk, and stays for now", "lock": "is put aside, on the list unevictable",
+    "write back": "leaves its entries, and is active until it is written", "rotate": "goes to the tail, to be next",
 }  # fmt: skip
 _SHORT = {
     "keep": "goes back to the head", "activate": "becomes active", "deactivate": "becomes inactive",
-    "drop": "is dropped", "swap out": "is swapped out", "write back": "is written to the disk", "lock": "is put aside",
-    "swap in": "comes back from swap",
+    "drop": "is dropped", "swap out": "is swapped out",
+    "write back": "leaves its entries, and is active until it is written",
+    "rotate": "goes to the tail of inactive_file", "swap in": "comes back from swap",
 }  # fmt: skip
 
 
@@ -37,6 +38,9 @@ def reclaim_in_words(event: Event) -> str:
             return f"Direct reclaim ends: {plural(event.nr_reclaimed, 'page')} reclaimed."
         case reclaimtrace.LruFate():
             return f"Frame 0x{event.pfn:x} {_BECOMES[event.fate]}: {event.why}."
+        case reclaimtrace.WorkingsetRefault():
+            where = "active at once" if event.active else "inactive, as if it were new"
+            return f"Frame 0x{event.pfn:x} holds a page that {_distance(event.distance, event.room)}: it is {where}."
         case reclaimtrace.SwapIn():
             return f"The page at 0x{event.addr:x} comes back from slot {event.slot}, into frame 0x{event.pfn:x}."
     return _of_lists(event) or _of_processes(event)
@@ -72,8 +76,14 @@ def _of_processes(event: Event) -> str:
                 f"{event.comm} {'was killed' if event.end == 'killed' else 'has ended'}: its frames and slots are free."
             )
         case pressuretrace.Refault():
-            return f"Page {event.index} of {event.file} was dropped, and has to be read from the disk again: a refault."
+            where = "active at once" if event.active else "inactive, as if it were new"
+            page = f"Page {event.index} of {event.file}, a refault,"
+            return f"{page} is read again; it {_distance(event.distance, event.room)}: it is {where}."
     return ""
+
+
+def _distance(distance: int, room: int) -> str:
+    return f"went {plural(distance, 'eviction')} ago, and the lists that count have {plural(room, 'page')}"
 
 
 def _stretch(event: pressuretrace.PagesUsed) -> str:
@@ -88,17 +98,21 @@ def _stretch(event: pressuretrace.PagesUsed) -> str:
 
 def letter_of(state: ReclaimState, pid: int) -> str:
     """Return the letter of a process, "f" for the file: what its pages are called by."""
-    return next((line.name[0] for line in state.processes if line.pid == pid), "?") if pid else "f"
+    return next((line.letter for line in state.processes if line.pid == pid), "?") if pid else "f"
 
 
 def page_name(state: ReclaimState, page: LruPage) -> str:
-    """Return what a page is called: "B12"."""
+    """Return what a page is called: "H12"."""
     return f"{letter_of(state, page.owner)}{page.index}"
 
 
 def look_words(state: ReclaimState, look: Look) -> str:
     """Say which page was looked at, how it was found, and what became of it."""
-    at = f"from slot {look.slot}" if look.source == "swap" else f"at the tail of {look.source}"
+    at = f"at the tail of {look.source}"
+    if look.source == "swap":
+        at = f"from slot {look.slot}"
+    elif look.fate == "rotate":
+        at = f"written meanwhile, on {look.source}"
     slot = f" to slot {look.slot}" if look.slot is not None and look.fate == "swap out" else ""
     found = f"{page_name(state, look.page)} (frame 0x{look.page.pfn:x}), {at},"
     return f"{found} {_SHORT[look.fate]}{slot}: {look.why}."

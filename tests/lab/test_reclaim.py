@@ -72,18 +72,18 @@ def test_every_control_does_what_its_method_does(lab, checks):
 def test_a_page_is_followed_until_it_is_back(lab, checks):
     """By its name: written, looked at, kept, looked at again, swapped out, read in."""
     lab.write(20, 100)
-    assert "step 1 of 4: A editor writes new pages 0 to 7" in lab.message
+    assert "step 1 of 4: editor writes new pages 0 to 7" in lab.message
     lab.write(64, 101)
     lab.write(64, 101)
     lab.write(20, 101)
     lab.read_again(0, 20, 100)
     fates = [
         entry.event.fate for entry in lab.timeline.entries
-        if isinstance(entry.event, LruFate) and entry.label.startswith("A0 (")
+        if isinstance(entry.event, LruFate) and entry.label.startswith("E0 (")
     ]  # fmt: skip
     assert fates == ["keep", "swap out"]
     back = next(entry for entry in lab.timeline.entries if isinstance(entry.event, SwapIn))
-    assert back.label.startswith("A0 (frame 0x")
+    assert back.label.startswith("E0 (frame 0x")
     assert "from slot 1, comes back" in back.label
     lab.last()
     assert "major fault" in lab.message
@@ -93,7 +93,7 @@ def test_a_page_is_followed_until_it_is_back(lab, checks):
 def test_what_came_of_it_is_said(lab):
     lab.write(20)
     lab.last()
-    assert f"20 new pages: {state(lab).free} pages are free, 193 were." in lab.message
+    assert f"20 new pages: {state(lab).free} pages free, 193 before." in lab.message
     lab.use_file(pages=12)
     lab.use_file(pages=4)
     lab.last()
@@ -118,7 +118,7 @@ def test_out_of_memory_step_by_step(lab, checks):
     victim = next(entry for entry in lab.timeline.entries if isinstance(entry.event, MarkVictim))
     assert victim.event.comm == "hog"
     assert victim.snapshot.pressure.processes[1].end == ""
-    assert f"B hog was killed, with {victim.event.points} points" in lab.message
+    assert f"hog was killed, with {victim.event.points} points" in lab.message
     assert state(lab).processes[1].end == "killed"
     assert tuple(lab.process_menu.options) == (("100 editor", 100),)
     checks.refuses(lab, "process 101 does not live: it was killed", do=lambda: lab.write(1, 101))

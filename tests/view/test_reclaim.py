@@ -28,18 +28,21 @@ SENTENCES = {
         reclaimtrace.LruFate(0x1A3, fate, "that is why"): ["Frame 0x1a3", words, "that is why"]
         for fate, words in (
             ("keep", "head again"), ("activate", "becomes active"), ("deactivate", "becomes inactive"),
-            ("drop", "is dropped"), ("swap out", "written to swap"), ("write back", "written to the disk"),
-            ("lock", "unevictable"),
+            ("drop", "is dropped"), ("swap out", "written to swap"), ("write back", "until it is written"),
+            ("rotate", "goes to the tail"),
         )
     },
     reclaimtrace.SwapIn(0x7000, 5, 0x1A3): ["0x7000", "slot 5", "frame 0x1a3"],
     reclaimtrace.MarkVictim(101, "hog", 178, 152, 23, 3): ["Out of memory", "hog (101)", "178", "152", "23", "3 of"],
-    pressuretrace.PagesUsed(101, "B hog", "writes new", "", 8, 15, 40): ["B hog writes new pages 8 to 15", "40 pages"],
-    pressuretrace.PagesUsed(101, "B hog", "reads", "", 8, 8, 40, 2): ["reads page 8:", "kswapd woke 2 times"],
+    pressuretrace.PagesUsed(101, "hog", "writes new", "", 8, 15, 40): ["hog writes new pages 8 to 15", "40 pages"],
+    pressuretrace.PagesUsed(101, "hog", "reads", "", 8, 8, 40, 2): ["reads page 8:", "kswapd woke 2 times"],
     pressuretrace.PagesUsed(100, "A x", "calls read() for", "/data", 0, 1, 1): ["pages 0 to 1 of /data", "1 page free"],
-    pressuretrace.Refault("/data", 7): ["Page 7 of /data", "refault"],
-    pressuretrace.TaskGone(101, "B hog", "killed"): ["B hog was killed"],
-    pressuretrace.TaskGone(101, "B hog", "exited"): ["B hog has ended"],
+    pressuretrace.Refault("/data", 7, 12, 40, True): ["Page 7 of /data", "refault", "12 evictions", "40", "active at"],
+    pressuretrace.Refault("/data", 7, 1, 0, False): ["1 eviction ago", "inactive"],
+    reclaimtrace.WorkingsetRefault(0x1A3, 9, 8, False): ["0x1a3", "9 evictions", "8 pages", "inactive"],
+    reclaimtrace.WorkingsetRefault(0x1A3, 8, 9, True): ["active at once"],
+    pressuretrace.TaskGone(101, "hog", "killed"): ["hog was killed"],
+    pressuretrace.TaskGone(101, "hog", "exited"): ["hog has ended"],
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from mmkit.errors import FatalSignal
 from mmkit.model import vmaflags as f
+from mmkit.model.machine.workingset import SLOT, Key
 from mmkit.model.machinetrace import ClearPage, FaultDone
 from mmkit.model.page import Page
 from mmkit.model.pageflags import PageFlags
@@ -74,7 +75,7 @@ def _swap_in(space: MachineMm, vma: Vma, page: int, write: bool) -> bool:
     if struct is None:
         struct = frames.new()
         frames.fill(struct.pfn, swap.read(slot))
-        _make_anon(space, vma, page, struct)
+        _make_anon(space, vma, page, struct, (SLOT, slot))
         # The slot may be given up at any time: the disk is not relied upon.
         struct.set_flags(PageFlags.dirty)
         if not alone:
@@ -114,12 +115,15 @@ def _map(space: MachineMm, vma: Vma, page: int, kind: str, raw: int, struct: Pag
         space.machine.settle(struct)
 
 
-def _make_anon(space: MachineMm, vma: Vma, page: int, struct: Page) -> None:
-    """Let a new frame be an anonymous page of an area, which may be reclaimed."""
+def _make_anon(space: MachineMm, vma: Vma, page: int, struct: Page, key: Key | None = None) -> None:
+    """Let a new frame be an anonymous page of an area, which may be reclaimed; ``key`` is what it was evicted as."""
     number = prepare_anon_vma(space, vma) or vma.anon_vma or 0
     struct.set_anon(space.machine.frames.anon_vma(number), vma.pgoff_at(page << 12))
     struct.set_flags(PageFlags.uptodate)
-    space.machine.lru.add(struct)
+    if key is None:
+        space.machine.lru.add(struct)
+    else:
+        space.machine.workingset.add(key, struct)
 
 
 def _of_file(space: MachineMm, vma: Vma, addr: int, write: bool) -> tuple[str, bool]:

@@ -6,6 +6,7 @@ Leaves out: the batches of each processor, memory cgroups, the multi-generationa
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from math import isqrt
 
@@ -17,15 +18,21 @@ INACTIVE_ANON, ACTIVE_ANON, INACTIVE_FILE, ACTIVE_FILE, UNEVICTABLE = LISTS = (
     "inactive_anon", "active_anon", "inactive_file", "active_file", "unevictable",
 )  # fmt: skip
 """Names as in ``/proc/vmstat``, without ``nr_``."""
+CLUSTER = 32
+"""So many pages are looked at, and wanted, at a time (SWAP_CLUSTER_MAX)."""
 
 
 class Lru:
     """Pages by list, the one that came first at the tail, where pages are taken from."""
 
     def __init__(self) -> None:
-        # A dict keeps the order of insertion: its first key is the tail.
-        self._lists: dict[str, dict[int, Page]] = {name: {} for name in LISTS}
+        # In the order of insertion: the first key is the tail.
+        self._lists: dict[str, OrderedDict[int, Page]] = {name: OrderedDict() for name in LISTS}
         self._home: dict[int, str] = {}
+        self.nonresident_age = 0
+        """A clock: one more for each page that is evicted or becomes active because it was used again."""
+        self.anon_cost = self.file_cost = 0
+        """What it has cost lately to look at pages of each kind."""
 
     def __len__(self) -> int:
         return len(self._home)
@@ -55,6 +62,21 @@ class Lru:
                 page.set_flags(flag)
             elif not wanted and flags & flag:
                 page.clear_flags(flag)
+
+    def add_tail(self, page: Page, name: str) -> None:
+        """Put a page at the tail of a list: it is the next to be looked at (folio_rotate_reclaimable())."""
+        self.add(page, name)
+        self._lists[name].move_to_end(page.pfn, last=False)
+
+    def note_cost(self, file: bool, written: int, kept: int) -> None:
+        """Remember what looking at a kind of pages has cost; what was long ago counts less (lru_note_cost())."""
+        cost = written * CLUSTER + kept
+        if file:
+            self.file_cost += cost
+        else:
+            self.anon_cost += cost
+        while self.anon_cost + self.file_cost > len(self) // 4:
+            self.anon_cost, self.file_cost = self.anon_cost // 2, self.file_cost // 2
 
     def drop(self, pfn: int) -> None:
         """Take a page off, if it is on a list."""

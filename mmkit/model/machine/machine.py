@@ -18,11 +18,11 @@ from mmkit.model.machine.frames import Frames
 from mmkit.model.machine.lru import UNEVICTABLE
 from mmkit.model.machine.objects import KernelObjects
 from mmkit.model.machine.pagecache import PageCache
-from mmkit.model.machine.pages import protected
 from mmkit.model.machine.process import Process
 from mmkit.model.machine.reclaim import Reclaim
 from mmkit.model.machine.space import MachineMm
 from mmkit.model.machine.swap import Swap
+from mmkit.model.machine.workingset import SLOT, Workingset
 from mmkit.model.memory import PhysicalMemory
 from mmkit.model.mmu import Mmu
 from mmkit.model.page import Page
@@ -81,12 +81,15 @@ class Machine:
         self.frames = Frames(self.memory)
         self.lru = self.frames.lru
         self.swap = Swap(parse_size(swap) // self.arch.page_size)
+        self.workingset = Workingset(self.lru, self.swap, trace)
         self.reclaim = Reclaim(self, enabled=reclaim)
         self.rmap: defaultdict[int, list[tuple[MachineMm, int]]] = defaultdict(list)
         """Which entries lead to a frame: address spaces and page numbers, by pfn."""
-        self.page_cache = PageCache(self.frames)
+        self.page_cache = PageCache(self.frames, self.workingset)
         self.spaces: list[MachineMm] = []
         self.processes: dict[int, Process] = {}
+        self.min_flt = self.maj_flt = 0
+        """Faults that were served, ever."""
         self._next_pid, self._next_asid = 100, 1
         self._newest: Page | None = None
         self.cpus = tuple(Cpu(self, number) for number in range(nr_cpus))
@@ -180,20 +183,16 @@ class Machine:
         """Write an anonymous page to a slot; the entries that lead to it lead to the slot then, and it is free."""
         users = self.rmap_of(page)
         slot = self.swap.write(self.frames.read(page.pfn << 12, self.arch.page_size), len(users))
+        self.workingset.evicted((SLOT, slot), page)
         for space, number in users:
             space.pages.to_swap(number, slot)
 
     def unmap_everywhere(self, page: Page) -> None:
-        """Let no entry lead to a page; with the last owner it is free."""
+        """Let no entry lead to a page; what they say of writes is kept. With the last owner it is free."""
         for space, number in self.rmap_of(page):
+            if space.pages.raw(number) & space.pages.dirty and not page.is_anon:
+                page.set_flags(PageFlags.dirty)
             space.pages.unmap_reclaimed(number)
-
-    def write_back(self, page: Page) -> None:
-        """Write a file's page to the disk: it is clean, and a next write will be noticed (folio_mkclean())."""
-        for space, number in self.rmap_of(page):
-            raw = space.pages.raw(number)
-            space.pages.set(number, protected(space.table.format, raw & ~space.pages.dirty))
-        self.page_cache.write_back(page)
 
     @property
     def proc(self) -> Any:

@@ -44,7 +44,7 @@ def score(points: int, total: int) -> int:
 
 
 def select_bad_process(machine: Machine) -> Process | None:
-    """Return the process with the most points; of several the oldest. Threads of one count once."""
+    """Return the process with the most points; of several the newest. Threads of one count once."""
     scored = [(badness(process), process) for process in machine if process.pid == process.tgid]
     known = [(points, process) for points, process in scored if points is not None]
-    return max(known, key=lambda one: one[0])[1] if known else None
+    return max(reversed(known), key=lambda one: one[0])[1] if known else None

@@ -10,6 +10,7 @@ from collections import Counter
 
 from mmkit.errors import FatalSignal
 from mmkit.model.machine.frames import PAGE, Frames
+from mmkit.model.machine.workingset import Workingset
 from mmkit.model.page import Page
 from mmkit.model.pageflags import PageFlags
 from mmkit.model.vma.area import File
@@ -18,8 +19,8 @@ from mmkit.model.vma.area import File
 class PageCache:
     """Pages by file and number. What a file's pages hold before anybody wrote to them is on its disk."""
 
-    def __init__(self, frames: Frames) -> None:
-        self.frames = frames
+    def __init__(self, frames: Frames, workingset: Workingset) -> None:
+        self.frames, self.workingset = frames, workingset
         self._pages: dict[tuple[int, int], Page] = {}
         self._files: dict[int, File] = {}
         self._numbers: dict[int, int] = {}
@@ -69,7 +70,7 @@ class PageCache:
         self.frames.fill(page.pfn, self._disk.get(number, b"")[index * PAGE : (index + 1) * PAGE])
         file.fill(index)
         self._pages[number, index] = page
-        self.frames.lru.add(page)
+        self.workingset.add((number, index), page)
         return page
 
     def drop(self, file: File, first: int, last: int) -> None:
@@ -79,11 +80,14 @@ class PageCache:
             page = self._pages.pop(key)
             page.clear_flags(PageFlags.dirty)
             self._let_go(page)
+        for key in [key for key in self.workingset.shadows if key[0] == number and first <= key[1] < last]:
+            self.workingset.forget(key)
         file.punch(first, last)
 
     def evict(self, page: Page) -> None:
         """Drop a page that is clean and that nobody maps: the disk has it (__remove_mapping())."""
         number, index = self.frames.file_number(page), page.index
+        self.workingset.evicted((number, index), page)
         del self._pages[number, index]
         self._files[number].punch(index, index + 1)
         self._let_go(page)

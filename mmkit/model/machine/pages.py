@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from mmkit.model import vmaflags as f
 from mmkit.model.machine.lru import ACTIVE_ANON, ACTIVE_FILE, INACTIVE_FILE, Lru
 from mmkit.model.machine.swap import entry_of
+from mmkit.model.machine.workingset import SLOT
 from mmkit.model.page import Page
 from mmkit.model.pageflags import PageFlags
 from mmkit.model.pgstate import PteFlags
@@ -134,6 +135,8 @@ class PtePages(ResidentPages):
         """An entry leads to its slot no more."""
         del self.swapped[page]
         cached = self.space.machine.swap.put(slot)
+        if not self.space.machine.swap.holds(slot):
+            self.space.machine.workingset.forget((SLOT, slot))
         if cached is not None:
             self.space.machine.release(cached)
 
@@ -268,6 +271,7 @@ def mark_accessed(struct: Page, lru: Lru) -> None:
     elif not struct.flags & (PageFlags.active | PageFlags.unevictable):
         lru.add(struct, ACTIVE_ANON if struct.flags & PageFlags.swapbacked else ACTIVE_FILE)
         struct.clear_flags(PageFlags.referenced)
+        lru.nonresident_age += 1
 
 
 def protected(fmt: object, raw: int) -> int:

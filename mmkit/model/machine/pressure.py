@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from string import ascii_uppercase
 
 from mmkit.errors import FatalSignal
 from mmkit.model import vmaflags as f
@@ -75,8 +76,16 @@ class Pressure:
             own = self._with_memory(process, lambda: process.mmap(AREA_PAGES * PAGE, RW, ANONYMOUS))
             opened = OpenFile(self.file, "rw")
             mapping = self._with_memory(process, lambda: process.mmap(FILE_PAGES * PAGE, RW, f.MAP_SHARED, opened))
-            self.tasks[process.pid] = Task(process, chr(ord("A") + len(self.tasks) % 26), own, mapping)
+            self.tasks[process.pid] = Task(process, self._called(name, process.pid), self._letter(name), own, mapping)
         return process.pid
+
+    def _called(self, name: str, pid: int) -> str:
+        return f"{name} {pid}" if any(task.process.name == name for task in self.tasks.values()) else name
+
+    def _letter(self, name: str) -> str:
+        """Return the first letter of the name, or of the alphabet, that no other process has."""
+        taken = {task.letter for task in self.tasks.values()}
+        return next((letter for letter in name.upper() + ascii_uppercase if letter not in taken), "?")
 
     def exit(self, pid: int) -> None:
         """End a process."""

@@ -25,15 +25,10 @@ _MOST_LINES = 5
 class Task:
     """A process here: where its memory and its mapping of the file are, and how many pages it has written."""
 
-    def __init__(self, process: Process, letter: str, own: int, mapping: int) -> None:
-        self.process, self.letter, self.own, self.mapping = process, letter, own, mapping
+    def __init__(self, process: Process, called: str, letter: str, own: int, mapping: int) -> None:
+        self.process, self.called, self.letter, self.own, self.mapping = process, called, letter, own, mapping
         self.written = 0
         self.end, self.points = "", 0
-
-    @property
-    def called(self) -> str:
-        """Letter and name: "B hog"."""
-        return f"{self.letter} {self.process.name}"
 
     def page(self, number: int) -> int:
         """Return the page number in the address space of a page of its own."""
@@ -48,7 +43,7 @@ class Sight:
         self.tasks: dict[int, Task] = {}
         self.dropped: set[int] = set()
         """Pages of the file that were dropped, and not read again."""
-        self.majors = self.refaults = self.scanned = 0
+        self.scanned = 0
 
     @property
     def zone(self) -> Zone:
@@ -111,15 +106,15 @@ class Sight:
         process, mm = task.process, task.process.mm
         adj = process.oom_score_adj
         if task.end:
-            return ProcessLine(pid, task.called, task.written, 0, 0, 0, adj, task.points or None, task.end)
+            return ProcessLine(pid, task.called, task.letter, task.written, 0, 0, 0, adj, task.points or None, task.end)
         swapped, tables = len(mm.pages.swapped), mm.table.nr_tables - 1
-        return ProcessLine(pid, task.called, task.written, mm.rss, swapped, tables, adj, badness(process))
+        return ProcessLine(pid, task.called, task.letter, task.written, mm.rss, swapped, tables, adj, badness(process))
 
     def _counters(self) -> tuple[tuple[str, int], ...]:
-        reclaim = self.machine.reclaim
+        machine, reclaim = self.machine, self.machine.reclaim
         return (
             ("pageoutrun", reclaim.woken), ("allocstall", reclaim.direct_runs), ("pgscan", self.scanned),
             ("pgsteal", reclaim.dropped + reclaim.swapped_out), ("pswpout", reclaim.swapped_out),
-            ("pswpin", self.machine.swap.read_in), ("pgmajfault", self.majors),
-            ("workingset_refault_file", self.refaults), ("oom_kill", reclaim.kills),
+            ("pswpin", machine.swap.read_in), ("pgmajfault", machine.maj_flt),
+            ("workingset_refault_file", machine.workingset.refaults["file"]), ("oom_kill", reclaim.kills),
         )  # fmt: skip

@@ -40,6 +40,7 @@ class Steps:
         self._woken: tuple[reclaim.KswapdWake, ReclaimState] | None = None
         self._moment: ReclaimState | None = None
         self._idle_told = False
+        self._refault: reclaim.WorkingsetRefault | None = None
 
     def snapshot(self) -> ReclaimState:
         """Return this moment, or the one that is being told of."""
@@ -79,8 +80,7 @@ class Steps:
         if self._again:
             self._flush()
             self.sight.dropped.discard(number)
-            self.sight.refaults += 1
-            self._tell(Refault(file, number))
+            self._tell(Refault(file, number, *self._came_back()))
             return
         first, idle = (self._run.first, self._run.idle) if self._run else (number, 0)
         free = self.sight.zone.free_pages
@@ -96,7 +96,6 @@ class Steps:
             case ClearPage() | FaultDone():
                 if isinstance(self._pending, TaskGone):
                     self._flush()
-                self.sight.majors += getattr(event, "major", False)
             case reclaim.KswapdWake():
                 self._wake(event)
             case reclaim.KswapdSleep():
@@ -104,6 +103,8 @@ class Steps:
             case reclaim.LruFate():
                 self._flush()
                 self._looked_at(event)
+            case reclaim.WorkingsetRefault():
+                self._refault = event
             case reclaim.SwapIn() | SchedProcessExit():
                 self._flush()
                 self._come_or_gone(event)
@@ -165,7 +166,9 @@ class Steps:
             self._pending = event
             sight = self.sight
             page = sight.page(sight.machine.frames.page(event.pfn))
-            self._look = Look(page, "swap", "swap in", "it is used again", event.slot)
+            distance, room, _ = self._came_back()
+            why = f"it is used again, {distance} evictions later, and {room} pages are on the lists that count"
+            self._look = Look(page, "swap", "swap in", why, event.slot)
         elif event.pid in self.sight.tasks:
             task = self.sight.tasks[event.pid]
             task.end = "killed" if task.process.killed else "exited"
@@ -189,6 +192,11 @@ class Steps:
             if isinstance(pending, reclaim.SwapIn):
                 self._look = None
         self._found = {}
+
+    def _came_back(self) -> tuple[int, int, bool]:
+        """Return how far away the eviction is of the page that has just come back, and whether that is soon."""
+        found, self._refault = self._refault, None
+        return (found.distance, found.room, found.active) if found else (0, 0, False)
 
     def _where_it_went(self, look: Look) -> Look:
         if look.fate != "swap out":

@@ -2,8 +2,8 @@
 
 Models: mm/vmscan.c (Linux 6.18), balance_pgdat(), do_try_to_free_pages(), get_scan_count(), shrink_active_list(),
 shrink_folio_list(), folio_check_references(); mm/page_alloc.c, __alloc_pages_slowpath(). Leaves out: the
-multi-generational LRU, slab shrinkers, cgroups, time: kswapd runs when a fault has been served, and a write is done at
-once; reclaim begins where an operation can be tried again, not within it.
+multi-generational LRU, slab shrinkers, cgroups, time: kswapd runs when a fault has been served, and a write, also the
+flusher's of a file's dirty page, is done at once; reclaim begins where an operation can be tried again, not within it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from mmkit.errors import FatalSignal, OutOfMemory
 from mmkit.model import reclaimtrace as events
 from mmkit.model import vmaflags as f
-from mmkit.model.machine.lru import ACTIVE_ANON, ACTIVE_FILE, INACTIVE_ANON, INACTIVE_FILE, UNEVICTABLE
+from mmkit.model.machine.lru import ACTIVE_ANON, ACTIVE_FILE, CLUSTER, INACTIVE_ANON, INACTIVE_FILE
 from mmkit.model.machine.oom import badness, select_bad_process
 from mmkit.model.page import Page
 from mmkit.model.pageflags import PageFlags
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from mmkit.model.machine.process import Process
     from mmkit.model.zone import Zone
 
-CLUSTER = 32
-"""So many pages are looked at, and wanted, at a time (SWAP_CLUSTER_MAX)."""
 DEF_PRIORITY, SWAPPINESS, MAX_SWAPPINESS, MAX_RETRIES = 12, 60, 200, 16
 T = TypeVar("T")
 
@@ -36,7 +34,8 @@ class Reclaim:
 
     def __init__(self, machine: Machine, swappiness: int = SWAPPINESS, enabled: bool = True) -> None:
         self.machine, self.swappiness, self.enabled = machine, swappiness, enabled
-        self.anon_cost = self.file_cost = 0
+        self.failures = 0
+        """So often kswapd found nothing, one time after the other; after 16 it leaves it to who wants memory."""
         self.woken = self.direct_runs = self.swapped_out = self.dropped = self.kills = 0
         """How often it ran, and pages that went: what ``/proc/vmstat`` counts."""
 
@@ -61,17 +60,27 @@ class Reclaim:
     def balance(self) -> None:
         """Let kswapd run if every zone has fallen below its low mark, until one is above its high mark."""
         zones = [zone for zone in self.machine.memory.zones if zone.buddy]
-        if not self.enabled or self._above("low", zones):
+        if not self.enabled or self.failures >= MAX_RETRIES or self._above("low", zones):
             return
         self.woken += 1
         high = sum(zone.watermarks.high for zone in zones)
         self._tell(events.KswapdWake(self._free(), high))
-        priority = DEF_PRIORITY
-        while priority > 0 and not self._above("high", zones):
-            if not self.shrink(priority, max(CLUSTER, high)):
-                priority -= 1
-            self.machine.memory.drain_pages()
+        for zone in zones:
+            zone.reclaim_active = True
+        while self.failures < MAX_RETRIES and not self._above("high", zones):
+            self.failures = 0 if self._balance_once(zones, max(CLUSTER, high)) else self.failures + 1
+        for zone in zones:
+            zone.reclaim_active = False
         self._tell(events.KswapdSleep(self._free()))
+
+    def _balance_once(self, zones: list[Zone], wanted: int) -> int:
+        """Look at more and more of the lists until a zone is above its high mark; returns how many pages went."""
+        reclaimed, priority = 0, DEF_PRIORITY
+        while priority > 0 and not self._above("high", zones):
+            found = self.shrink(priority, wanted)
+            reclaimed += found
+            priority -= not found
+        return reclaimed
 
     @staticmethod
     def _above(name: str, zones: list[Zone]) -> bool:
@@ -89,6 +98,8 @@ class Reclaim:
             if reclaimed >= CLUSTER:
                 break
         self.machine.memory.drain_pages()
+        if reclaimed:
+            self.failures = 0
         self._tell(events.DirectReclaimEnd(reclaimed))
         return reclaimed
 
@@ -164,23 +175,13 @@ class Reclaim:
             return 1, 0
         if lru.size(INACTIVE_FILE) >> priority and not lru.inactive_is_low("file"):
             return 0, 1
-        total = self.anon_cost + self.file_cost
-        anon_cost, file_cost = total + self.anon_cost, total + self.file_cost
+        total = lru.anon_cost + lru.file_cost
+        anon_cost, file_cost = total + lru.anon_cost, total + lru.file_cost
         total = anon_cost + file_cost
         return (
             self.swappiness * (total + 1) // (anon_cost + 1),
             (MAX_SWAPPINESS - self.swappiness) * (total + 1) // (file_cost + 1),
         )
-
-    def _note_cost(self, file: bool, written: int, kept: int) -> None:
-        """Remember what looking at a kind of pages has cost; what was long ago counts less (lru_note_cost())."""
-        cost = written * CLUSTER + kept
-        if file:
-            self.file_cost += cost
-        else:
-            self.anon_cost += cost
-        while self.anon_cost + self.file_cost > len(self.machine.lru) // 4:
-            self.anon_cost, self.file_cost = self.anon_cost // 2, self.file_cost // 2
 
     # -- which pages --------------------------------------------------------------------------------------------------
 
@@ -189,34 +190,40 @@ class Reclaim:
         lru, kept, taken, gone = self.machine.lru, 0, 0, 0
         for page in lru.tail(name, count):
             taken += 1
-            referenced, locked, executable = self._referenced(page)
-            if locked:
-                self._fate(page, "lock", "a process has locked it", UNEVICTABLE)
-            elif referenced and executable and name == ACTIVE_FILE:
+            referenced, executable = self._referenced(page)
+            if referenced and executable and name == ACTIVE_FILE:
                 kept += 1
                 self._fate(page, "keep", "it is code, and was used", name)
             else:
                 gone += 1
+                page.set_flags(PageFlags.workingset)
                 self._fate(page, "deactivate", "the active list is too long", name.replace("active", "inactive"))
-        self._note_cost(name == ACTIVE_FILE, 0, kept)
+        lru.note_cost(name == ACTIVE_FILE, 0, kept)
         self._tell(events.ShrinkActive(taken, kept, gone, name == ACTIVE_FILE))
 
     def _shrink_inactive(self, name: str, count: int, priority: int) -> int:
-        scanned, reclaimed, written = 0, 0, self.swapped_out
+        scanned, reclaimed, written = [], 0, self.swapped_out
         for page in self.machine.lru.tail(name, count):
-            scanned += 1
+            scanned.append(page)
             reclaimed += self._one(page, name)
-        self._note_cost(name == INACTIVE_FILE, self.swapped_out - written, scanned - reclaimed)
-        self._tell(events.ShrinkInactive(scanned, reclaimed, priority, name == INACTIVE_FILE))
+        self._flush([page for page in scanned if page.flags & PageFlags.reclaim], name)
+        self.machine.lru.note_cost(name == INACTIVE_FILE, self.swapped_out - written, len(scanned) - reclaimed)
+        self._tell(events.ShrinkInactive(len(scanned), reclaimed, priority, name == INACTIVE_FILE))
         return reclaimed
+
+    def _flush(self, pages: list[Page], name: str) -> None:
+        """Write pages to the disk; what is clean by then is looked at next (folio_rotate_reclaimable())."""
+        for page in pages:
+            self.machine.page_cache.write_back(page)
+            page.clear_flags(PageFlags.reclaim)
+            self._tell(events.LruFate(page.pfn, "rotate", "the disk has it now"))
+            self.machine.lru.add_tail(page, name)
 
     def _one(self, page: Page, name: str) -> bool:
         """Decide about one inactive page; returns whether it is free now (shrink_folio_list())."""
-        referenced, locked, executable = self._referenced(page)
+        referenced, executable = self._referenced(page)
         noted = bool(page.flags & PageFlags.referenced)
         active = ACTIVE_FILE if name == INACTIVE_FILE else ACTIVE_ANON
-        if locked:
-            return self._fate(page, "lock", "a process has locked it", UNEVICTABLE)
         if referenced:
             page.set_flags(PageFlags.referenced)
             if noted or referenced > 1 or (executable and name == INACTIVE_FILE):
@@ -255,8 +262,9 @@ class Reclaim:
         if page.refcount != page.mappings + 1:
             return self._fate(page, "keep", "somebody else holds it", name)
         if machine.pages_dirty(page):
-            machine.write_back(page)
-            return self._fate(page, "write back", "the disk does not have it yet", name)
+            machine.unmap_everywhere(page)
+            page.set_flags(PageFlags.reclaim)
+            return self._fate(page, "write back", "the disk does not have it yet: the flusher is to write it", active)
         self._fate(page, "drop", "it was not used lately, and the disk has it", None)
         self.dropped += 1
         machine.unmap_everywhere(page)
@@ -271,15 +279,14 @@ class Reclaim:
             self.machine.lru.add(page, home)
         return False
 
-    def _referenced(self, page: Page) -> tuple[int, bool, bool]:
-        """Return in how many entries a page was used, whether one is locked, one is code; they are old from now on."""
-        count, locked, executable = 0, False, False
+    def _referenced(self, page: Page) -> tuple[int, bool]:
+        """Return in how many entries a page was used, and whether one of them is code; they are old from now on."""
+        count, executable = 0, False
         for space, number in self.machine.rmap_of(page):
-            vma = space.index.find(number << 12)
-            locked |= bool(vma and vma.vm_flags & f.VM_LOCKED)
             raw = space.pages.raw(number)
             if raw & space.pages.young:
+                vma = space.index.find(number << 12)
                 count += 1
                 executable |= bool(vma and vma.vm_flags & f.VM_EXEC)
                 space.pages.set(number, raw & ~space.pages.young)
-        return count, locked, executable
+        return count, executable

@@ -82,10 +82,11 @@ class MachineMm(MmStruct):
 
     def count_fault(self, major: bool) -> None:
         """Count a fault that was served."""
-        if major:
-            self.maj_flt += 1
-        else:
-            self.min_flt += 1
+        for counting in (self, self.machine):
+            if major:
+                counting.maj_flt += 1
+            else:
+                counting.min_flt += 1
 
     def with_memory(self, do: Callable[[], T]) -> T:
         """Do what needs memory; where there is none, let the machine reclaim some, or kill.

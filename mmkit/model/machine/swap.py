@@ -59,6 +59,10 @@ class Swap:
         """Return how many entries lead to a slot."""
         return self._users[slot]
 
+    def holds(self, slot: int) -> bool:
+        """Say whether a slot is in use."""
+        return slot in self._users
+
     def share(self, slot: int) -> None:
         """One more entry leads to a slot (fork())."""
         self._users[slot] += 1

@@ -328,14 +328,15 @@ def test_the_adjustment_saves_and_condemns():
     machine.check()
 
 
-def test_points_of_a_tie_go_to_the_oldest_and_threads_count_once():
+def test_of_equal_points_the_newest_is_killed_and_threads_count_once():
     machine = small(swap=0)
-    first = machine.spawn("first")
-    machine.spawn("second")
-    thread = first.clone_thread()
-    assert select_bad_process(machine) is first
+    first, second = machine.spawn("first"), machine.spawn("second")
+    thread = second.clone_thread()
+    assert badness(first) == badness(second)
+    assert select_bad_process(machine) is second
     machine.reclaim.kill(None)
-    assert not first.alive
+    assert first.alive
+    assert not second.alive
     assert not thread.alive
     machine.check()
 
