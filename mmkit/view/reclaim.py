@@ -12,8 +12,8 @@ from mmkit.view import ink
 from mmkit.view.artist import Box, Boxes, text_width
 from mmkit.view.cells import Letters
 from mmkit.view.ink import Ink
-from mmkit.view.parts import Pen, outline_of, plural, segments, write_to_fit
-from mmkit.view.picture import MARGIN, Picture
+from mmkit.view.parts import Pen, outline_of, plural, segments, wrapped, write_to_fit
+from mmkit.view.picture import MARGIN, Picture, fit
 from mmkit.view.reclaimwords import alt_reclaim, letter_of, mark_words, page_name, running_words, said_of
 
 HEIGHT = 622
@@ -69,7 +69,7 @@ class ReclaimPicture(Picture):
         self._heads: dict[str, tuple[float, float, int]] = {}
         self._badge.set(str(state.source))
         self._title.set(self.heading_fit(running_words(state), state.source))
-        write_to_fit(self._told, said_of(state, told), self.width - 2 * MARGIN)
+        self._tell(said_of(state, told))
         self._state, self._then = state, before or state
         self._draw_gauge(state)
         self._draw_lists(state)
@@ -86,6 +86,17 @@ class ReclaimPicture(Picture):
         self.outlines.set_data(*segments([list(zip(*outline_of(box), strict=True)) for box in self._new]))
         self.way.set_data(*segments(self._way_of(state.look)))
         self.touch()
+
+    def _tell(self, told: str) -> None:
+        """Write what is told in one line, or in two."""
+        width, size = self.width - 2 * MARGIN, 10.5
+        if text_width(told, size) <= width:
+            write_to_fit(self._told, told, width)
+            return
+        first, *rest = wrapped(told, width, size)
+        self._told.set("", size=size)
+        self._write(MARGIN, 39, first, size)
+        self._write(MARGIN, 52, fit(" ".join(rest), width, size), size)
 
     # -- pens ---------------------------------------------------------------------------------------------------------
 

@@ -166,8 +166,9 @@ class Steps:
             self._pending = event
             sight = self.sight
             page = sight.page(sight.machine.frames.page(event.pfn))
-            distance, room, _ = self._came_back()
-            why = f"it is used again, {distance} evictions later, and {room} pages are on the lists that count"
+            distance, room, active = self._came_back()
+            where = "active at once" if active else "inactive"
+            why = f"it went {distance} evictions ago, and the lists that count have {room} pages: it is {where}"
             self._look = Look(page, "swap", "swap in", why, event.slot)
         elif event.pid in self.sight.tasks:
             task = self.sight.tasks[event.pid]
