@@ -64,6 +64,21 @@ lab.touch(0, write=True)
 lab.switch(101)
 lab.touch(6, write=True)
 lab""",
+    "life": """from mmkit.lab import LifeLab
+lab = LifeLab()
+lab.malloc(100_000)
+lab.go(15)
+lab""",
+    "pressure": """from mmkit.lab import ReclaimLab
+lab = ReclaimLab()
+lab.write(30, pid=100)
+lab.use_file(first=0, pages=40, pid=100)
+lab.use_file(first=30, pages=10, pid=100)
+lab.write(64, pid=101)
+lab.write(24, pid=101)
+lab.read_again(12, 8, pid=100)
+lab.go(next(n for n, entry in enumerate(lab.timeline.entries) if n > 185 and "swapped out" in entry.label))
+lab""",
     "tlb": """from mmkit.lab import TlbLab
 lab = TlbLab("nine pages in turn", entries=8, ways=2)
 lab.make(75)

@@ -7,7 +7,6 @@ the inactive one, and out of that to swap or, if the disk has them, to nowhere.
 from __future__ import annotations
 
 from mmkit.model.reclaimstate import Look, LruPage, ProcessLine, ReclaimState
-from mmkit.model.snapshot import FrameUse
 from mmkit.view import ink
 from mmkit.view.artist import Box, Boxes, text_width
 from mmkit.view.cells import Letters
@@ -28,7 +27,7 @@ _EMPTY = {
     "active_anon": "empty: pages come here that were used again", "inactive_anon": "empty: new pages begin here",
     "active_file": "empty: pages come here that were used again", "inactive_file": "empty: what is read begins here",
 }  # fmt: skip
-_PER_CPU = ink.USE_INKS[FrameUse.PER_CPU]
+_PER_CPU = ink.VACANT
 _MARKS: tuple[tuple[str, dict[str, bool], str], ...] = (
     ("f7", {"young": True}, "used since the last look"), ("f7*", {}, "dirty: not on the disk"),
     ("f7", {"referenced": True}, "used before (PG_referenced)"), ("", {}, "head; tail, looked at next"),
