@@ -115,7 +115,8 @@ class Page(PageRow):
     def set_flags(self, flags: PageFlags) -> None:
         """Set these flags. Raises ValueError for bits that are no flags, or if the page is free."""
         bits = _known(flags)
-        self._must_be_used(f"marked {', '.join(PageFlags(bits).names)}")
+        if not self.refcount:  # Names take longer than all the rest.
+            self._must_be_used(f"marked {', '.join(PageFlags(bits).names)}")
         self._change_flags(self._map._flags[self._i] | bits)
 
     def clear_flags(self, flags: PageFlags) -> None:

@@ -72,7 +72,8 @@ class Tlb:
         self._ways: list[list[TlbEntry | None]] = [[None] * geometry.ways for _ in range(geometry.sets)]
         self._orders = [make_order(geometry.policy, geometry.ways) for _ in range(geometry.sets)]
         self._where: dict[Key, tuple[int, int]] = {}
-        self._globals = 0
+        self._globals = self._pieces = 0
+        """How many entries hold everywhere, and how many are a part of a larger page."""
 
     def __repr__(self) -> str:
         return f"<Tlb {self.geometry.name}: {len(self)} of {self.geometry.entries} entries, {self.geometry.ways} ways>"
@@ -125,6 +126,9 @@ class Tlb:
                 self._forget(evicted)
             self._where[key] = at
             self._globals += entry.glob
+            self._pieces += bool(entry.page_shift)
+        else:
+            self._pieces += bool(entry.page_shift) - self._is_piece(at)
         self._ways[at[0]][at[1]] = entry
         self._orders[at[0]].touch(at[1])
         if self.trace is not None:
@@ -170,10 +174,16 @@ class Tlb:
 
         All pieces of a large page go (SDM volume 3A, 4.10.4.1).
         """
-        return self._drop("invlpg", lambda entry: entry.is_of(virt_addr) and (entry.glob or entry.asid == asid))
+        if self._globals or self._pieces:
+            return self._drop("invlpg", lambda entry: entry.is_of(virt_addr) and (entry.glob or entry.asid == asid))
+        places = [self._where.get((virt_addr >> shift, shift, asid)) for shift in self.geometry.shifts]
+        entries = [self._ways[place[0]][place[1]] for place in places if place]
+        return self._take_out("invlpg", [entry for entry in entries if entry])
 
     def _drop(self, reason: str, goes: Callable[[TlbEntry], bool]) -> int:
-        found = [entry for ways in self._ways for entry in ways if entry is not None and goes(entry)]
+        return self._take_out(reason, [entry for ways in self._ways for entry in ways if entry and goes(entry)])
+
+    def _take_out(self, reason: str, found: list[TlbEntry]) -> int:
         for entry in found:
             set_index, way = self._forget(entry)
             self._ways[set_index][way] = None
@@ -209,6 +219,8 @@ class Tlb:
                     found[key] = (number, way)
         if found != self._where or self._globals != sum(key[2] == GLOBAL for key in found):
             raise InvariantError("the index of entries does not say where they are")
+        if self._pieces != sum(map(self._is_piece, found.values())):
+            raise InvariantError(f"{self._pieces} entries are counted as parts of larger pages, and others are")
 
     def simulate(
         self,
@@ -239,12 +251,17 @@ class Tlb:
             raise ValueError(f"{entry.virt_addr:#x} -> {entry.phys_addr:#x} is no page of 2**{entry.shift} bytes")
         return entry.virt_addr >> entry.shift, entry.shift, GLOBAL if entry.glob else entry.asid
 
+    def _is_piece(self, at: tuple[int, int]) -> bool:
+        entry = self._ways[at[0]][at[1]]
+        return entry is not None and bool(entry.page_shift)
+
     def _room(self, set_index: int) -> tuple[int, int]:
         ways = self._ways[set_index]
         return set_index, ways.index(None) if None in ways else self._orders[set_index].victim()
 
     def _forget(self, entry: TlbEntry) -> tuple[int, int]:
         self._globals -= entry.glob
+        self._pieces -= bool(entry.page_shift)
         return self._where.pop(self._key(entry))
 
 
