@@ -75,9 +75,21 @@ def _check_counts(machine: Machine) -> None:
         wanted = mapped[pfn] + (pfn in cached)
         if struct.refcount != wanted:
             raise _broken("refcount", f"frame {pfn:#x} has {wanted} owners, {struct.refcount} references")
+    _check_account(machine, len(set(mapped) | cached))
     strangers = machine.frames.written - set(mapped) - cached
     if strangers:
         raise _broken("bytes are somebody's", f"frame {min(strangers):#x} holds bytes, and nobody has it")
+
+
+def _check_account(machine: Machine, user_pages: int) -> None:
+    """All memory is free, a process's or a file's, a table, a slab, or the zero page; as ``meminfo`` adds it up."""
+    zones = machine.memory.zones
+    used = sum(zone.managed_pages - zone.free_pages - zone.pcp_pages for zone in zones)
+    slabs = sum(len(cache.snapshot().slabs) << cache.order for cache in machine.objects.caches.values())
+    tables = sum(space.table.nr_tables for space in machine.spaces)
+    if used != user_pages + slabs + tables + 1:
+        parts = f"{user_pages} of processes and files, {slabs} of slabs, {tables} of tables, and the zero page"
+        raise _broken("every page is accounted for", f"{used} are in use: {parts}")
 
 
 def _check_reclaim(machine: Machine) -> None:

@@ -1,7 +1,8 @@
 """The kernel's own objects: each takes memory from the machine, out of the slab cache of its kind.
 
 Models: the caches that kernel/fork.c and mm/vma.c (Linux 6.18) allocate from, with the sizes of an x86-64 kernel.
-Leaves out: what stands in the objects; that is the models' own.
+Leaves out: what stands in the objects, which is the models' own; anon_vmas, nodes of maple trees, files, inodes and
+kernel stacks, which take no memory here.
 """
 
 from __future__ import annotations
