@@ -31,11 +31,14 @@ def test_the_machine_does_what_the_running_kernel_does(seed: int, tmp_path: Path
 
 
 class MachineBesideBytes(RuleBasedStateMachine):
-    """Processes and threads that write, fork, map and end, beside a bytearray for each private page."""
+    """Processes and threads that write, fork, lock, move and end, whose pages are reclaimed at any time.
+
+    Beside it are a bytearray for each private page, and one for the file.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.machine = Machine("X86_64", "64MiB", nr_cpus=2)
+        self.machine = Machine("X86_64", "64MiB", nr_cpus=2, swap="256KiB")
         self.file = self.machine.create_file("/data", bytes(range(256)) * 64)
         self.content = bytearray(bytes(range(256)) * 64)
         self.twins = [(self.machine.spawn(), {})]
@@ -85,8 +88,37 @@ class MachineBesideBytes(RuleBasedStateMachine):
     @rule(who=st.integers(0, 5), page=st.integers(0, 7))
     def drop(self, who: int, page: int) -> None:
         process, twin = self.twins[who % len(self.twins)]
-        process.mm.madvise(BASE + page * PAGE, PAGE, f.MADV_DONTNEED)
+        process.mm.madvise(BASE + page * PAGE, PAGE, f.MADV_DONTNEED_LOCKED)
         twin.pop(page, None)
+
+    @rule(priority=st.integers(0, 2))
+    def reclaim(self, priority: int) -> None:
+        self.machine.reclaim.shrink(priority, 32)
+
+    @rule(who=st.integers(0, 5), page=st.integers(0, 11), on_fault=st.booleans())
+    def lock(self, who: int, page: int, on_fault: bool) -> None:
+        process, _ = self.twins[who % len(self.twins)]
+        process.mm.mlock2(BASE + page * PAGE, PAGE, f.MLOCK_ONFAULT if on_fault else 0)
+
+    @rule(who=st.integers(0, 5), page=st.integers(0, 11))
+    def unlock(self, who: int, page: int) -> None:
+        self.twins[who % len(self.twins)][0].mm.munlock(BASE + page * PAGE, PAGE)
+
+    @rule(who=st.integers(0, 5), page=st.integers(0, 7), locking=st.booleans())
+    def give_up_and_take_back(self, who: int, page: int, locking: bool) -> None:
+        """What was given up and is populated before it is reclaimed keeps what it holds."""
+        mm, addr = self.twins[who % len(self.twins)][0].mm, BASE + page * PAGE
+        mm.munlock(addr, PAGE)
+        if not mm.pages.in_swap(addr, addr + PAGE):  # Of what is in swap, nothing is left to take back.
+            mm.madvise(addr, PAGE, f.MADV_FREE)
+            mm.mlock(addr, PAGE) if locking else mm.madvise(addr, PAGE, f.MADV_POPULATE_WRITE)
+
+    @rule(who=st.integers(0, 5), there=st.sampled_from((BASE + (1 << 30), BASE + (1 << 21))))
+    def move_and_back(self, who: int, there: int) -> None:
+        """All private pages go to another place, also those in swap, and return."""
+        mm = self.twins[who % len(self.twins)][0].mm
+        for old, new in ((BASE, there), (there, BASE)):
+            mm.mremap(old, 8 * PAGE, 8 * PAGE, f.MREMAP_MAYMOVE | f.MREMAP_FIXED, new)
 
     @invariant()
     def sound(self) -> None:
@@ -100,7 +132,7 @@ class MachineBesideBytes(RuleBasedStateMachine):
 
 
 TestMachine = MachineBesideBytes.TestCase
-TestMachine.settings = settings(max_examples=15, stateful_step_count=18)
+TestMachine.settings = settings(max_examples=25, stateful_step_count=25)
 
 
 @pytest.fixture
