@@ -31,7 +31,7 @@ from mmkit.model.vma.resident import FILE, SHMEM
 
 PAGE, WINDOW, PAGES = 4096, 0x1_0000_0000, 48
 FIELDS = ("Rss", "Pss", "Shared_Clean", "Shared_Dirty", "Private_Clean", "Private_Dirty", "Referenced", "Anonymous",
-          "Swap")  # fmt: skip
+          "Swap", "Locked")  # fmt: skip
 MOST = 4
 RW, R = f.PROT_READ | f.PROT_WRITE, f.PROT_READ
 
@@ -157,7 +157,7 @@ class Family:
         for path, member in self.members.items():
             theirs = smaps(self.kernel.ask(path, "S")[2])
             ours = {
-                (vma.vm_start, vma.vm_end): self._fields(usage_of(member.mm, vma)) for vma in member.mm.vmas
+                (vma.vm_start, vma.vm_end): self._fields(usage_of(member.mm, vma), vma) for vma in member.mm.vmas
             }  # fmt: skip
             for area in self._unsure(member):
                 if area in theirs and area in ours:
@@ -183,9 +183,10 @@ class Family:
         ]
 
     @staticmethod
-    def _fields(usage) -> dict[str, int]:
+    def _fields(usage, vma) -> dict[str, int]:
         kb = {name: 4 * getattr(usage, name.lower()) for name in FIELDS[2:8]}
-        return {"Rss": 4 * usage.rss, "Pss": usage.pss_bytes >> 10, **kb, "Swap": 0}
+        return {"Rss": 4 * usage.rss, "Pss": usage.pss_bytes >> 10, **kb, "Swap": 0,
+                "Locked": (usage.pss_bytes >> 10) * bool(vma.vm_flags & f.VM_LOCKED)}  # fmt: skip
 
     def _frames(self, path: tuple[int, ...], member, groups: dict, twins: dict) -> None:
         words = bytes.fromhex(self.kernel.ask(path, f"P {WINDOW} {PAGES}")[2])
@@ -235,9 +236,12 @@ def calls(seed: int, family: Family):
             yield path, ("munmap", addr, length)
         elif kind < 0.89:
             yield path, ("mprotect", addr, length, rng.choice((RW, R)))
-        elif kind < 0.94:
-            yield path, ("madvise", addr, length, rng.choice((f.MADV_DONTNEED, f.MADV_FREE)))
-        elif kind < 0.96:
+        elif kind < 0.91:
+            yield path, rng.choice((("mlock", addr, length), ("mlock2", addr, length, 1), ("munlock", addr, length)))
+        elif kind < 0.95:
+            advice = (f.MADV_DONTNEED, f.MADV_FREE, f.MADV_POPULATE_READ, f.MADV_POPULATE_WRITE)
+            yield path, ("madvise", addr, length, rng.choice(advice))
+        elif kind < 0.965:
             new = min(page(), WINDOW + PAGES * PAGE - length)
             yield path, ("mremap", addr, length, length, f.MREMAP_MAYMOVE | f.MREMAP_FIXED, new)
         elif kind < 0.985 and len(family.members) < MOST:
