@@ -13,6 +13,7 @@ from mmkit.model.pgstate import PteFlags
 from mmkit.model.pgtable import PageTable
 from mmkit.model.tlb import Tlb
 from mmkit.model.tlbstate import TlbEntry
+from mmkit.view.parts import listed
 
 _ADDR = 0x40_0000
 _SIZES = {12: "4 KiB", 21: "2 MiB"}
@@ -117,10 +118,12 @@ class WhichErrorCode(Problem[Access]):
 
     def ask(self, state: Access) -> str:
         """The page and the access."""
-        may = [name for flag, name in (
-            (PteFlags.WRITE, "be written"), (PteFlags.USER, "be used by user code"), (PteFlags.EXEC, "be executed")
-        ) if state.flags & flag]  # fmt: skip
-        page = f"a page that may {', '.join(['be read', *may])}" if state.mapped else "nothing (the entry is zero)"
+        rights = ((PteFlags.WRITE, "written"), (PteFlags.EXEC, "executed"))
+        may = listed(["read", *(name for flag, name in rights if state.flags & flag)])
+        forbidden = " or ".join(name for flag, name in rights if not state.flags & flag)
+        whose = "that user code may use" if state.flags & PteFlags.USER else "of the kernel's own"
+        page = f"a page {whose}: it may be {may}{forbidden and f', not {forbidden}'}"
+        page = page if state.mapped else "nothing (the entry is zero)"
         does = {"r": "reads", "w": "writes", "x": "fetches an instruction"}[state.how]
         who = "User code" if state.user else "The kernel"
         return (
@@ -202,16 +205,16 @@ class DoesItReach(Problem[Reach]):
 
 
 class Flush(NamedTuple):
-    """Entries as (page, address space, global), and what is done."""
+    """Entries as (page, address space or None without PCIDs, global), and what is done."""
 
-    entries: tuple[tuple[int, int, bool], ...]
+    entries: tuple[tuple[int, int | None, bool], ...]
     what: str
     page: int
-    asid: int
+    asid: int | None
 
 
 _DONE = {
-    "flush": "CR3 is loaded, without PCIDs: all that is not global goes.",
+    "flush": "The processor was not told to use PCIDs. CR3 is loaded.",
     "asid": "CR3 is loaded with PCID {asid}, and bit 63 clear.",
     "invlpg": "With PCID {asid} running, `invlpg` is executed for page 0x{page:x}.",
     "keep": "CR3 is loaded with PCID {asid}, and bit 63 set.",
@@ -225,47 +228,51 @@ class WhatIsLeft(Problem[Flush]):
     form = "a number of translations"
 
     def pose(self, rng: random.Random) -> Flush:
-        """Six translations of two processes, one or two of them global."""
+        """Some translations, of two processes if there are PCIDs, one or two of them global."""
+        what = rng.choice(tuple(_DONE))
+        asids = (None,) if what == "flush" else (1, 2)
         pages = rng.sample(range(0x400, 0x410), 4)
-        entries = {(rng.choice(pages), rng.choice((1, 2)), False) for _ in range(6)} | {(0xF00, 1, True)}
-        page, asid, _ = rng.choice(sorted(entries))
-        return Flush(tuple(sorted(entries)), rng.choice(tuple(_DONE)), page, asid)
+        own = {(rng.choice(pages), rng.choice(asids), False) for _ in range(6)}
+        shared = {(0xF00 + number, asids[0], True) for number in range(rng.choice((1, 2)))}
+        entries = sorted(own | shared)
+        page, asid, _ = rng.choice(entries)
+        return Flush(tuple(entries), what, page, asid)
 
     def ask(self, state: Flush) -> str:
         """The entries."""
-        rows = "\n".join(
-            f"| 0x{page:x} | {asid} | {'yes' if glob else 'no'} |" for page, asid, glob in state.entries
-        )  # fmt: skip
+        rows = [["page", "PCID", "global"], ["---"] * 3]
+        rows += [[f"0x{page:x}", str(asid), "yes" if glob else "no"] for page, asid, glob in state.entries]
+        if state.what == "flush":
+            rows = [[page, glob] for page, _, glob in rows]
+        table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
         done = _DONE[state.what].format(page=state.page, asid=state.asid)
-        return (
-            f"A TLB holds:\n\n| page | PCID | global |\n|---|---|---|\n{rows}\n\n{done} How many translations are left?"
-        )
+        return f"A TLB holds:\n\n{table}\n\n{done} How many translations are left?"
 
     def answer(self, state: Flush) -> int:
         """Do it."""
         tlb = Tlb(16)
         for page, asid, glob in state.entries:
-            tlb.insert(TlbEntry(page << 12, page << 12, asid=asid, glob=glob))
+            tlb.insert(TlbEntry(page << 12, page << 12, asid=asid or 0, glob=glob))
         if state.what == "flush":
             tlb.flush(keep_global=True)
         elif state.what == "asid":
-            tlb.flush_asid(state.asid)
+            tlb.flush_asid(state.asid or 0)
         elif state.what == "invlpg":
-            tlb.invlpg(state.page << 12, state.asid)
+            tlb.invlpg(state.page << 12, state.asid or 0)
         return len(tlb)
 
     def hints(self, state: Flush) -> list[str]:
         """What goes?"""
         return [
             "Global translations survive every load of CR3, but not an `invlpg` of their page.",
-            "With PCIDs a load of CR3 throws away what belongs to the PCID it loads, unless bit 63 says not to.",
+            "With PCIDs a load of CR3 throws away what belongs to the PCID it loads, unless bit 63 says not to; "
+            "without them it throws away all that is not global.",
         ]
 
     def solve(self, state: Flush) -> str:
         """What goes."""
-        gone = len(state.entries) - self.answer(state)
         rule = {
             "flush": "all but the global ones", "asid": f"those of PCID {state.asid} that are not global",
             "invlpg": f"page 0x{state.page:x}, if it is PCID {state.asid}'s or global", "keep": "none",
         }[state.what]  # fmt: skip
-        return f"Thrown away: {rule}. That is {gone} of {len(state.entries)}."
+        return f"Thrown away: {rule}. That leaves {self.answer(state)} of {len(state.entries)}."

@@ -259,6 +259,9 @@ class MatrixTiming(Record):
     """Rows, and columns of 8 bytes."""
     row_ns: float
     column_ns: float
+    padded_ns: float
+    """By columns too, of a matrix whose rows begin 64 bytes further apart: its columns are spread over all cache sets.
+    """
 
     @property
     def ratio(self) -> float:

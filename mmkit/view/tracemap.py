@@ -53,7 +53,7 @@ class TracePicture(Picture):
         self._low_page = self.note(_LEFT - 8, _TOP + self._high - 7, live=True, ha="right", va="center")
         self._first = self.note(_LEFT, _TOP + self._high + 16, "first access")
         self._end = self.note(self._right, _TOP + self._high + 16, live=True, ha="right")
-        names = [("all hit:", ink.HEAT["hits"]), ("some miss:", ink.HEAT["misses"])]
+        names = [("accesses, all hits:", ink.HEAT["hits"]), ("accesses, some of them misses:", ink.HEAT["misses"])]
         legend_row(self, self.height - 20, [(title, [Entry(one, one.name) for one in ramp]) for title, ramp in names])
         self.update(state, done)
 

@@ -137,7 +137,7 @@ def test_measuring_is_measuring():
     small = reach.measure(sizes=(64,), pages=(4, 16))
     assert [one.size for one in small.matrices] == [64]
     assert [one.pages for one in small.reach] == [4, 16]
-    assert all(one.row_ns > 0 and one.column_ns > 0 for one in small.matrices)
+    assert all(one.row_ns > 0 and one.column_ns > 0 and one.padded_ns > 0 for one in small.matrices)
     assert small.cpu
     text = reach.format(small)
     again = reach.parse(text, small.source)

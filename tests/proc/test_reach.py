@@ -16,8 +16,23 @@ def test_a_matrix():
     timing = measure_matrix(64, rounds=1)
     assert timing.size == 64
     assert timing.row_ns > 0
+    assert timing.padded_ns > 0
     assert timing.ratio == timing.column_ns / timing.row_ns > 0
-    assert MatrixTiming(2, 1.5, 6.0).ratio == 4.0
+    assert MatrixTiming(2, 1.5, 6.0, 3.0).ratio == 4.0
+
+
+@pytest.mark.parametrize("by_columns", [False, True])
+@pytest.mark.parametrize("size", [64, 256])
+def test_every_number_of_a_matrix_once_and_no_other(size, by_columns):
+    """By columns, longer rows spread a column over all sets of a cache; without that it stays in a few."""
+    line = reach.LINE // 8
+    for row in (size, size + line):
+        order = reach.matrix_order(size, row, by_columns)
+        assert sorted(order) == [first * row + number for first in range(size) for number in range(size)]
+        assert order[1] == (row if by_columns else 1)
+    if by_columns:
+        sets = [len(set(reach.matrix_order(size, row, True)[:size] // line % 64)) for row in (size, size + line)]
+        assert sets == [64 * line // size, 64]
 
 
 def test_reach():

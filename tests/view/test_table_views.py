@@ -251,7 +251,8 @@ def test_measured_times_are_told_as_they_are() -> None:
     state = recording("host-6.18").translation
     alt = TimingPicture(state).alt
     for one in state.matrices:
-        assert f"{one.size:,} numbers square {one.column_ns / one.row_ns:.1f} times" in alt
+        longer = f"({one.padded_ns / one.row_ns:.1f} with longer rows)"
+        assert f"{one.size:,} numbers square {one.column_ns / one.row_ns:.1f} times {longer}" in alt
     for one in state.reach:
         assert f"{one.pages:,} pages {one.apart_ns / one.together_ns:.1f} times" in alt
 
