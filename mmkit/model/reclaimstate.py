@@ -44,6 +44,8 @@ class SlotState(Record):
     number: int
     owner: int = 0
     index: int = 0
+    cached: bool = False
+    """Whether the page is in memory as well, so that the slot could be given up."""
 
 
 class ProcessLine(Record):

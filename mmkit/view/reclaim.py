@@ -208,11 +208,12 @@ class ReclaimPicture(Picture):
 
     def _draw_slots(self, state: ReclaimState) -> None:
         used = sum(slot.owner > 0 for slot in state.slots)
-        self._head(_LEFT, _SWAP, "swap device", f"{used} of {plural(len(state.slots), 'slot')} used")
+        note = "pale: in memory as well" if any(slot.cached for slot in state.slots) else ""
+        self._head(_LEFT, _SWAP, "swap device", f"{used} of {plural(len(state.slots), 'slot')} used", note)
         old = {slot.number: slot for slot in self._then.slots}
         self._slot_places: dict[int, Box] = {}
         for number, slot in enumerate(state.slots):
-            one = self._ink_of(slot.owner) if slot.owner else ink.VACANT
+            one = ink.VACANT if slot.cached or not slot.owner else self._ink_of(slot.owner)
             text = f"{letter_of(state, slot.owner)}{slot.index}" if slot.owner else ""
             new = old.get(slot.number, slot) != slot
             self._slot_places[slot.number] = self._cell(_LEFT, _SWAP + 9, number, one, text, new)
@@ -234,9 +235,9 @@ class ReclaimPicture(Picture):
             return []
         goal = self._places.get(look.page.pfn)
         start = self._slot_places.get(look.slot or 0) if look.source == "swap" else self._tail_of(look)
-        if look.fate == "swap out":
+        if look.fate in ("swap out", "drop") and look.page.owner:
             goal = self._slot_places.get(look.slot or 0)
-        elif look.fate == "drop" and not look.page.owner:
+        elif look.fate == "drop":
             goal = self._file_places[look.page.index]
         return arrow(start, goal) if start and goal and start != goal else []
 

@@ -10,12 +10,13 @@ from mmkit.view.parts import listed, plural
 _BECOMES = {
     "keep": "stays where it is, at the head again", "activate": "becomes active", "deactivate": "becomes inactive",
     "drop": "is dropped", "swap out": "is written to swap, and its frame is free",
-    "write back": "leaves its entries, and is active until it is written", "rotate": "goes to the tail, to be next",
+    "write back": "leaves its entries, and is moved to the active list meanwhile",
+    "rotate": "goes to the tail of the inactive list",
 }  # fmt: skip
 _SHORT = {
     "keep": "goes back to the head", "activate": "becomes active", "deactivate": "becomes inactive",
     "drop": "is dropped", "swap out": "is swapped out",
-    "write back": "leaves its entries, and is active until it is written",
+    "write back": "leaves its entries, and is moved to the active list meanwhile",
     "rotate": "goes to the tail of inactive_file", "swap in": "comes back from swap",
 }  # fmt: skip
 
@@ -83,7 +84,7 @@ def _of_processes(event: Event) -> str:
 
 
 def _distance(distance: int, room: int) -> str:
-    return f"went {plural(distance, 'eviction')} ago, and the lists that count have {plural(room, 'page')}"
+    return f"went {plural(distance, 'eviction')} ago, and the other lists have {plural(room, 'page')}"
 
 
 def _stretch(event: pressuretrace.PagesUsed) -> str:
@@ -113,7 +114,8 @@ def look_words(state: ReclaimState, look: Look) -> str:
         at = f"from slot {look.slot}"
     elif look.fate == "rotate":
         at = f"written meanwhile, on {look.source}"
-    slot = f" to slot {look.slot}" if look.slot is not None and look.fate == "swap out" else ""
+    goes = {"swap out": " to slot", "drop": ", back to slot"}.get(look.fate)
+    slot = f"{goes} {look.slot}" if look.slot is not None and goes else ""
     found = f"{page_name(state, look.page)} (frame 0x{look.page.pfn:x}), {at},"
     return f"{found} {_SHORT[look.fate]}{slot}: {look.why}."
 
@@ -144,7 +146,9 @@ def alt_reclaim(state: ReclaimState, told: str) -> str:
     said = f"{said_of(state, told)} ".lstrip()
     lists = listed([f"{name} {_list_words(state, pages)}" for name, pages in state.lists])
     used = sum(slot.owner > 0 for slot in state.slots)
-    swap = f"Swap: {used} of {plural(len(state.slots), 'slot')} used."
+    cached = sum(slot.cached for slot in state.slots)
+    both = f", {cached} of them by pages that are in memory as well" if cached else ""
+    swap = f"Swap: {used} of {plural(len(state.slots), 'slot')} used{both}."
     counts = {letter: state.file_pages.count(letter) for letter in "mdx"}
     file = f"{state.file}: {counts['m'] + counts['d']} of {len(state.file_pages)} pages in memory, {counts['d']} dirty."
     counters = ", ".join(f"{name} {value}" for name, value in state.counters if value) or "none yet"

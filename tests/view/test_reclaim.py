@@ -28,7 +28,7 @@ SENTENCES = {
         reclaimtrace.LruFate(0x1A3, fate, "that is why"): ["Frame 0x1a3", words, "that is why"]
         for fate, words in (
             ("keep", "head again"), ("activate", "becomes active"), ("deactivate", "becomes inactive"),
-            ("drop", "is dropped"), ("swap out", "written to swap"), ("write back", "until it is written"),
+            ("drop", "is dropped"), ("swap out", "written to swap"), ("write back", "moved to the active list"),
             ("rotate", "goes to the tail"),
         )
     },
@@ -74,10 +74,12 @@ def moments() -> list[tuple[ReclaimState, str, Event | None]]:
     pressure.use(100, 0, 10)
     pressure.use_file(100, 10, 6, "store")
     pressure.write_new(101, 50)
+    pressure.use(100, 20, 10)
+    pressure.write_new(101, 20)
     pressure.use(100, 0, 6)
     pressure.use_file(101, 0, 8)
     pressure.lock(100, 0, 4)
-    pressure.write_new(101, 90)
+    pressure.write_new(101, 70)
     for _ in range(2):
         pressure.start()
     pressure.set_oom_score_adj(100, -1000)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from mmkit.errors import FatalSignal
 from mmkit.model import vmaflags as f
+from mmkit.model.machine.swap import is_exclusive
 from mmkit.model.machine.workingset import SLOT, Key
 from mmkit.model.machinetrace import ClearPage, FaultDone
 from mmkit.model.page import Page
@@ -68,27 +69,29 @@ def _from_swap(space: MachineMm, vma: Vma, page: int, write: bool) -> tuple[str,
 
 def _swap_in(space: MachineMm, vma: Vma, page: int, write: bool) -> bool:
     """Bring a page back from swap; returns whether it had to be read (do_swap_page())."""
-    frames, swap, slot = space.machine.frames, space.machine.swap, space.pages.swapped[page]
-    struct = swap.cache.get(slot)
+    machine, swap, slot = space.machine, space.machine.swap, space.pages.swapped[page]
+    exclusive, struct = is_exclusive(space.table.entry(page << 12)), swap.cache.get(slot)
     major = struct is None
-    alone = major and swap.users(slot) == 1
     if struct is None:
-        struct = frames.new()
-        frames.fill(struct.pfn, swap.read(slot))
+        struct = machine.frames.new()
+        machine.frames.fill(struct.pfn, swap.read(slot))
         _make_anon(space, vma, page, struct, (SLOT, slot))
-        # The slot may be given up at any time: the disk is not relied upon.
-        struct.set_flags(PageFlags.dirty)
-        if not alone:
-            struct.clear_flags(PageFlags.anon_exclusive)
-            swap.cache[slot] = struct
-            struct.get()
+        struct.clear_flags(PageFlags.anon_exclusive)
+        swap.cache_page(slot, struct)
     else:
         struct.get()
-    may_write = alone and bool(vma.vm_flags & f.VM_WRITE)
+    del space.pages.swapped[page]
+    swap.put(slot)
+    locked = vma.vm_flags & f.VM_LOCKED or struct.flags & PageFlags.mlocked
+    # The slot may keep what it has, unless slots are short, or the page is about to differ from it.
+    if swap.full or locked or (write and struct.refcount == 2):
+        machine.free_swap(struct)
+    if exclusive or struct.refcount == 1:
+        struct.set_flags(PageFlags.anon_exclusive)
+    may_write = bool(struct.flags & PageFlags.anon_exclusive and vma.vm_flags & f.VM_WRITE)
     raw = space.pages.make(vma, struct.pfn, may_write, dirty=may_write and write)
     _map(space, vma, page, ANON, raw, struct)
     space.tell(SwapIn, page << 12, slot, struct.pfn)
-    space.pages.leave_swap(page, slot)
     return major
 
 
@@ -188,7 +191,7 @@ def _write_protected(space: MachineMm, vma: Vma, page: int, kind: str) -> str:
         _own(space, vma, page, space.machine.frames.new())
         return "a new page of zeros in place of the zero page"
     struct = space.pages.struct_page(page)
-    if kind == ANON and may_reuse(struct):
+    if kind == ANON and may_reuse(space, struct):
         struct.set_flags(PageFlags.anon_exclusive)
         space.pages.set(page, space.pages.make(vma, struct.pfn, True, dirty=True))
         return "the same page, which nobody shares any more"
@@ -197,6 +200,10 @@ def _write_protected(space: MachineMm, vma: Vma, page: int, kind: str) -> str:
     return "a copy of the page, since others have it too"
 
 
-def may_reuse(struct: Page) -> bool:
+def may_reuse(space: MachineMm, struct: Page) -> bool:
     """Say whether a page is this process's alone, so that it need not be copied (wp_can_reuse_anon_folio())."""
-    return bool(struct.flags & PageFlags.anon_exclusive) or (struct.mappings == 1 and struct.refcount == 1)
+    if struct.flags & PageFlags.anon_exclusive:
+        return True
+    if struct.refcount == 2 and space.machine.swap.slot_of(struct) is not None:
+        space.machine.free_swap(struct)
+    return bool(struct.refcount == 1)

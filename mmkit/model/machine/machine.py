@@ -179,13 +179,36 @@ class Machine:
         entries = [(space.pages.raw(number), space.pages.dirty) for space, number in self.rmap_of(page)]
         return bool(page.flags & PageFlags.dirty) or any(raw & dirty for raw, dirty in entries)
 
-    def swap_out(self, page: Page) -> None:
-        """Write an anonymous page to a slot; the entries that lead to it lead to the slot then, and it is free."""
-        users = self.rmap_of(page)
-        slot = self.swap.write(self.frames.read(page.pfn << 12, self.arch.page_size), len(users))
+    def swap_out(self, page: Page) -> bool:
+        """Let the entries of an anonymous page lead to a slot, and the page be free; returns whether it was written.
+
+        A slot that has it still, unchanged, need not be written.
+        """
+        slot, users = self.swap.slot_of(page), self.rmap_of(page)
+        stale = slot is None or self.pages_dirty(page)
+        if slot is None:
+            slot = self.swap.alloc()
+            self.swap.cache_page(slot, page)
+        if stale:
+            self.swap.write(slot, self.frames.read(page.pfn << 12, self.arch.page_size))
         self.workingset.evicted((SLOT, slot), page)
         for space, number in users:
             space.pages.to_swap(number, slot)
+        self.swap.uncache(page)
+        self.release(page)
+        return stale
+
+    def free_swap(self, page: Page) -> bool:
+        """Give up the slot that has a page, unless an entry leads there; returns whether (folio_free_swap())."""
+        slot = self.swap.slot_of(page)
+        if slot is None or self.swap.users(slot):
+            return False
+        self.swap.uncache(page)
+        self.workingset.forget((SLOT, slot))
+        # Nobody but memory has it now.
+        page.set_flags(PageFlags.dirty)
+        self.release(page)
+        return True
 
     def unmap_everywhere(self, page: Page) -> None:
         """Let no entry lead to a page; what they say of writes is kept. With the last owner it is free."""

@@ -107,6 +107,8 @@ class PtePages(ResidentPages):
         if not users:
             del self.space.machine.rmap[struct.pfn]
         struct.unmap()
+        if not struct.mappings:
+            self.space.machine.free_swap(struct)
         if struct.flags & PageFlags.unevictable and struct.refcount > 1:
             self.space.machine.settle(struct)
         self.space.machine.release(struct)
@@ -132,20 +134,23 @@ class PtePages(ResidentPages):
             self.leave_swap(page, slot)
 
     def leave_swap(self, page: int, slot: int) -> None:
-        """An entry leads to its slot no more."""
+        """An entry leads to its slot no more; with the last, a page that only the cache has goes, too."""
         del self.swapped[page]
-        cached = self.space.machine.swap.put(slot)
-        if not self.space.machine.swap.holds(slot):
-            self.space.machine.workingset.forget((SLOT, slot))
-        if cached is not None:
-            self.space.machine.release(cached)
+        machine = self.space.machine
+        machine.swap.put(slot)
+        cached = machine.swap.cache.get(slot)
+        if cached is not None and (not cached.mappings or machine.swap.full):
+            machine.free_swap(cached)
+        if not machine.swap.users(slot) and slot not in machine.swap.cache:
+            machine.workingset.forget((SLOT, slot))
 
     def to_swap(self, page: int, slot: int) -> None:
         """Let an entry lead to a slot in place of its frame (try_to_unmap_one())."""
         struct = self.struct_page(page)
-        self.set(page, entry_of(slot))
+        self.set(page, entry_of(slot, bool(struct.flags & PageFlags.anon_exclusive)))
         self.forget(page)
         self.swapped[page] = slot
+        self.space.machine.swap.share(slot)
         self.drop_mapping(page, struct)
 
     def unmap_reclaimed(self, page: int) -> None:
@@ -221,7 +226,8 @@ class PtePages(ResidentPages):
                     struct.clear_flags(PageFlags.anon_exclusive)
             pages.map(page, kind, raw & ~self.young, struct)
         for page, slot in self.in_swap(vma.vm_start, vma.vm_end):
-            child.table.set_entry(page << 12, entry_of(slot), make=True)
+            for table in (self.space.table, child.table):
+                table.set_entry(page << 12, entry_of(slot, exclusive=False), make=True)
             self.space.machine.swap.share(slot)
             pages.swapped[page] = slot
 
@@ -253,9 +259,12 @@ class PtePages(ResidentPages):
             struct = self.struct_page(page)
             if kind != ANON or (struct.flags & PageFlags.dirty and struct.mappings > 1):
                 continue
+            if (slot := self.space.machine.swap.slot_of(struct)) and self.space.machine.swap.users(slot):
+                continue
             self.set(page, self.raw(page) & ~(self.young | self.dirty))
             if struct.flags & PageFlags.unevictable:
                 continue
+            self.space.machine.free_swap(struct)
             struct.clear_flags(PageFlags.swapbacked | PageFlags.dirty | PageFlags.referenced)
             self.space.machine.lru.add(struct, INACTIVE_FILE)
         self._drop_swapped(start, end)

@@ -84,7 +84,10 @@ class Sight:
         held = {}
         for task in self.tasks.values():
             for number, slot in task.process.mm.pages.swapped.items():
-                held[slot] = task.process.pid, number - task.page(0)
+                held[slot] = task.process.pid, number - task.page(0), False
+        for slot, page in self.machine.swap.cache.items():
+            known = self.page(page)
+            held.setdefault(slot, (known.owner, known.index, True))
         return tuple(SlotState(slot, *held.get(slot, ())) for slot in range(1, self.machine.swap.nr_slots + 1))
 
     def _file_pages(self) -> str:

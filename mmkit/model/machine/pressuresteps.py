@@ -168,7 +168,7 @@ class Steps:
             page = sight.page(sight.machine.frames.page(event.pfn))
             distance, room, active = self._came_back()
             where = "active at once" if active else "inactive"
-            why = f"it went {distance} evictions ago, and the lists that count have {room} pages: it is {where}"
+            why = f"it went {distance} evictions ago, and the other lists have {room} pages: it is {where}"
             self._look = Look(page, "swap", "swap in", why, event.slot)
         elif event.pid in self.sight.tasks:
             task = self.sight.tasks[event.pid]
@@ -200,7 +200,7 @@ class Steps:
         return (found.distance, found.room, found.active) if found else (0, 0, False)
 
     def _where_it_went(self, look: Look) -> Look:
-        if look.fate != "swap out":
+        if look.fate not in ("swap out", "drop") or not look.page.owner:
             return look
         task = self.sight.tasks[look.page.owner]
         return replace(look, slot=task.process.mm.pages.swapped.get(task.page(look.page.index)))

@@ -165,7 +165,9 @@ class Reclaim:
 
     def _shares(self, priority: int) -> tuple[int, int]:
         """Return which parts of the anonymous and of the file lists to look at, as a proportion."""
-        lru, high = self.machine.lru, sum(zone.watermarks.high for zone in self.machine.memory.zones)
+        # A zone without pages, such as Movable, has marks all the same; they do not count.
+        zones = [zone for zone in self.machine.memory.zones if zone.managed_pages]
+        lru, high = self.machine.lru, sum(zone.watermarks.high for zone in zones)
         if not self.machine.swap.free or not self.swappiness:
             return 0, 1
         if priority == 0:
@@ -214,9 +216,9 @@ class Reclaim:
     def _flush(self, pages: list[Page], name: str) -> None:
         """Write pages to the disk; what is clean by then is looked at next (folio_rotate_reclaimable())."""
         for page in pages:
+            self._tell(events.LruFate(page.pfn, "rotate", "the disk has it now"))
             self.machine.page_cache.write_back(page)
             page.clear_flags(PageFlags.reclaim)
-            self._tell(events.LruFate(page.pfn, "rotate", "the disk has it now"))
             self.machine.lru.add_tail(page, name)
 
     def _one(self, page: Page, name: str) -> bool:
@@ -243,16 +245,26 @@ class Reclaim:
         elif not page.flags & PageFlags.swapbacked:
             page.set_flags(PageFlags.swapbacked)
             return self._fate(page, "activate", "it was written to after MADV_FREE", ACTIVE_ANON)
-        elif not machine.swap.free:
+        else:
+            return self._take_anon(page, name, active)
+        self.dropped += 1
+        return True
+
+    def _take_anon(self, page: Page, name: str, active: str) -> bool:
+        """Let an anonymous page go to swap, if there is room, and nobody holds it but entries and the swap cache."""
+        machine = self.machine
+        cached = machine.swap.slot_of(page) is not None
+        if not cached and not machine.swap.free:
             return self._fate(page, "activate", "there is no room in swap", active)
-        elif page.refcount != page.mappings:
+        if page.refcount != page.mappings + cached:
             return self._fate(page, "keep", "somebody else holds it", name)
+        if cached and not machine.pages_dirty(page):
+            self._fate(page, "drop", "it was not used lately, and its slot has it still", None)
+            self.dropped += 1
         else:
             self._fate(page, "swap out", "it was not used lately", None)
             self.swapped_out += 1
-            machine.swap_out(page)
-            return True
-        self.dropped += 1
+        machine.swap_out(page)
         return True
 
     def _take_file(self, page: Page, name: str, active: str) -> bool:
@@ -262,9 +274,10 @@ class Reclaim:
         if page.refcount != page.mappings + 1:
             return self._fate(page, "keep", "somebody else holds it", name)
         if machine.pages_dirty(page):
+            self._fate(page, "write back", "the flusher is to write it to the disk first", active)
             machine.unmap_everywhere(page)
             page.set_flags(PageFlags.reclaim)
-            return self._fate(page, "write back", "the disk does not have it yet: the flusher is to write it", active)
+            return False
         self._fate(page, "drop", "it was not used lately, and the disk has it", None)
         self.dropped += 1
         machine.unmap_everywhere(page)
@@ -273,6 +286,8 @@ class Reclaim:
 
     def _fate(self, page: Page, fate: str, why: str, home: str | None) -> bool:
         self._tell(events.LruFate(page.pfn, fate, why))
+        if fate == "activate" and self.machine.swap.full:
+            self.machine.free_swap(page)
         if home is None:
             self.machine.lru.drop(page.pfn)
         else:

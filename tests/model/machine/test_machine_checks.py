@@ -69,7 +69,7 @@ def on_a_list_though_free(machine):
 
 
 def a_slot_that_nobody_has(machine):
-    machine.swap.write(b"z" * PAGE, 1)
+    machine.swap.alloc()
 
 
 def an_entry_that_is_not_known(machine):

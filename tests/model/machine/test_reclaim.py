@@ -16,6 +16,7 @@ from mmkit.model import vmaflags as f
 from mmkit.model.machine import Machine
 from mmkit.model.machine.lru import ACTIVE_FILE, INACTIVE_ANON, INACTIVE_FILE, UNEVICTABLE
 from mmkit.model.machine.oom import badness, oom_score, score, select_bad_process
+from mmkit.model.machine.swap import is_exclusive
 from mmkit.model.trace import Trace
 
 PAGE, RW = 4096, f.PROT_READ | f.PROT_WRITE
@@ -213,7 +214,7 @@ def test_what_was_swapped_comes_back_by_a_major_fault():
     assert (process.mm.anon_rss, process.mm.maj_flt) == (0, 0)
     for page in range(40):
         assert process.read(addr + page * PAGE, 4) == page.to_bytes(4, "little")
-    assert (process.mm.maj_flt, machine.swap.used) == (40, 0)
+    assert (process.mm.maj_flt, machine.swap.used) == (40, 40), "a slot may keep what was only read"
     assert [event.addr for event in told(machine, reclaimtrace.SwapIn)] == [addr + page * PAGE for page in range(40)]
     faults = process.mm.min_flt + process.mm.maj_flt
     process.write(addr, b"own")
@@ -237,6 +238,62 @@ def test_a_shared_page_is_swapped_once_and_comes_back_shared():
     child.exit()
     parent.exit()
     assert machine.swap.used == 0
+    machine.check()
+
+
+def test_a_page_that_was_only_read_goes_again_without_being_written():
+    machine = small(trace=Trace())
+    process, addr = swapped(machine, 40)
+    machine.trace.clear()
+    for page in range(40):
+        process.read(addr + page * PAGE)
+    assert f"SwapCached:{160:>13} kB" in machine.proc.read("meminfo")
+    process.write(addr + 7 * PAGE, b"new")
+    machine.check()
+    while len(process.mm.pages.swapped) < 40:
+        machine.reclaim.shrink(0, 32)
+    fates = [event.fate for event in told(machine, reclaimtrace.LruFate) if event.fate in ("drop", "swap out")]
+    assert (fates.count("drop"), fates.count("swap out")) == (39, 1)
+    assert (machine.swap.used, len(machine.swap.cache)) == (40, 0)
+    assert process.read(addr + 7 * PAGE, 3) == b"new"
+    assert process.read(addr + 8 * PAGE, 4) == (8).to_bytes(4, "little")
+    machine.check()
+
+
+@pytest.mark.parametrize(("how", "kept"), [("read", 40), ("write", 0), ("locked", 0), ("short of slots", 0)])
+def test_when_a_slot_is_given_up(how, kept):
+    machine = small(swap=(70 if how == "short of slots" else 200) * PAGE)
+    process, addr = swapped(machine, 40)
+    if how == "locked":
+        process.mm.mlock2(addr, 40 * PAGE, f.MLOCK_ONFAULT)
+    for page in range(40):
+        process.touch(addr + page * PAGE, write=how == "write")
+    machine.check()
+    if how == "short of slots":
+        # Until no more than half of the slots are in use.
+        assert machine.swap.used == len(machine.swap.cache) == 35
+    else:
+        assert machine.swap.used == len(machine.swap.cache) == kept
+    process.exit()
+    assert machine.swap.used == 0
+    machine.check()
+
+
+def test_a_page_in_swap_that_two_had_is_nobodys_own_until_the_other_has_gone():
+    """The entry knows whether it was the only one when it was written, and forgets it with a fork."""
+    machine = small()
+    parent, addr = swapped(machine, 4)
+    assert is_exclusive(parent.mm.table.entry(addr))
+    child = parent.fork()
+    assert not is_exclusive(parent.mm.table.entry(addr))
+    assert not is_exclusive(child.mm.table.entry(addr))
+    child.exit()
+    parent.read(addr)
+    assert not parent.mm.pages.writable(addr >> 12), "nothing says that nobody else has it"
+    before = parent.mm.min_flt, parent.mm.pages.pfn(addr >> 12)
+    parent.write(addr, b"mine")
+    assert (parent.mm.min_flt - before[0], parent.mm.pages.pfn(addr >> 12)) == (1, before[1]), "found out by a fault"
+    assert machine.swap.used == 3
     machine.check()
 
 
