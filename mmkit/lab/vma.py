@@ -87,7 +87,7 @@ class VmaLab(Lab):
         self.fork_button = button("fork", "A child process, with a copy of the address space", self.fork)
         self.thread_button = button("New thread", "A thread, which shares the address space", self.thread)
         self.exec_button = button("execve", "Run python in this process, in a new address space", self.execute)
-        self.exit_button = button("exit", "End this task", self.exit)
+        self.exit_button = button("exit", "End this task, and no other (the system call exit)", self.exit)
 
     def _make_call_controls(self) -> None:
         self.place_menu = menu("Place", ((_CHOOSE, _NOWHERE),), _NOWHERE, "23em")

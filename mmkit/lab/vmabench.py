@@ -15,6 +15,7 @@ from mmkit.model.trace import Event, Trace
 from mmkit.model.vma import File, MmStruct
 from mmkit.model.vma.area import OpenFile
 from mmkit.model.vma.lookup import lookup
+from mmkit.model.vma.resident import ANON
 from mmkit.model.vma.task import Task, Tasks
 from mmkit.model.vmastate import MmState, TreeState
 from mmkit.model.vmatrace import VmaFault
@@ -86,6 +87,7 @@ class VmaBench:
         self.stage, self.tasks = stage, Tasks()
         self.task = self.tasks.start(STAGES[stage](MmStruct()))
         self.task.mm.trace = self.teller
+        self.forked: dict[MmStruct, set[int]] = {self.task.mm: set()}
         self.files = {key: File(*row) for key, row in FILES.items()}
         self.opened: list[OpenFile] = []
         self.stretch: tuple[int, int] | None = None
@@ -119,10 +121,19 @@ class VmaBench:
             if self.mm.snapshot() == before:
                 raise
             words = f"{error}. What was done before it failed stays"
+        self._still_forked()
         self.search = None
         self.stretch = stretch_of(*stretch)
         self.done.append((name, arguments))
         return words
+
+    def _still_forked(self, written: tuple[int, int] = (0, 0), moved: int = 0) -> None:
+        """Keep only pages that are there, none of those that were ``written`` (first, length), or those moved."""
+        mm, first, last = self.mm, written[0] // PAGE, (sum(written) + PAGE - 1) // PAGE
+        inside = {page for page in self.forked.get(mm, ()) if first <= page < last}
+        pages = self.forked.get(mm, set()) - inside
+        pages |= {page + moved // PAGE for page in inside} if moved else set()
+        self.forked[mm] = {page for page in pages if mm.resident.kind(page) == ANON}
 
     def mmap(self, request: Request) -> str:
         """Map what is asked for. Raises ValueError for what no menu offers, or for too many pages to populate."""
@@ -139,6 +150,7 @@ class VmaBench:
         def do() -> str:
             nonlocal found
             found = self.mm.mmap(addr, request.length, PROTS[request.prot], request.flags, file, request.offset)
+            self._still_forked((found, request.length))
             elsewhere = PLACES[request.place] == 0 and found != addr & -PAGE
             return f"mmap returns {found:#x}{', since the hint was not free' * elsewhere}: {self.summary}"
 
@@ -184,6 +196,8 @@ class VmaBench:
 
         def do() -> str:
             self.mm.madvise(addr, length, ADVICE[advice])
+            if ADVICE[advice] == f.MADV_POPULATE_WRITE:
+                self._still_forked((addr, length))
             return f"madvise returns 0: {plural(self.mm.map_count, 'area')}, {self._resident()}"
 
         return self._call("madvise", (addr, length, advice), do, (addr, length))
@@ -198,6 +212,7 @@ class VmaBench:
 
         def do() -> str:
             self.mm.mlock(addr, length)
+            self._still_forked((addr, length))
             return f"mlock returns 0: {plural(self.mm.locked_vm, 'page')} locked"
 
         return self._call("mlock", (addr, length), do, (addr, length))
@@ -223,6 +238,8 @@ class VmaBench:
             nonlocal found
             found = self.mm.mremap(addr, length, new_length, REMAPS[how], new_addr if fixed else 0)
             moved = "moved" if found != addr else "where it was"
+            if found != addr:
+                self._still_forked((addr, length), found - addr)
             return f"mremap returns {found:#x}, {moved}: {self.summary}"
 
         words = self._call("mremap", (addr, length, new_length, how, new_addr), do, (addr, max(length, new_length)))
@@ -253,9 +270,13 @@ class VmaBench:
         """Read or write one byte."""
 
         def do() -> str:
-            fault = self.mm.touch(addr, write)
-            done = f"{'written' if write else 'read'} at {addr:#x}"
-            return f"{done}: {'a page fault' if fault else 'the page was there, no fault'}, {self._resident()}"
+            new = self.mm.touch(addr, write)
+            what = "a page fault" if new else "the page was there, no fault"
+            if write:
+                if not new and addr // PAGE in self.forked.get(self.mm, ()):
+                    what = "a page fault, though the page was there: since a fork it may not be written without one"
+                self._still_forked((addr, 1))
+            return f"{'written' if write else 'read'} at {addr:#x}: {what}, {self._resident()}"
 
         return self._call("touch", (addr, write), do, (addr, 1))
 
@@ -279,6 +300,8 @@ class VmaBench:
         """Start a child process; the calls go on in the parent."""
         self._room()
         child = self.task.fork()
+        self.forked[child.mm] = {page for page, kind in child.mm.resident.items() if kind == ANON}
+        self.forked[self.mm] = self.forked.get(self.mm, set()) | self.forked[child.mm]
         self._did("fork")
         return f"fork returns {child.pid}, a process with {plural(child.mm.map_count, 'area')} of its own"
 
@@ -311,6 +334,8 @@ class VmaBench:
             ending.exit()
         self._did("exit")
         left = f"{mm.mm_users} still use its address space" if mm.mm_users else "its address space is gone with it"
+        if ending.pid == ending.tgid and any(task.tgid == ending.tgid for task in self.tasks):
+            left += ". That was the system call exit; a return from main makes exit_group, which ends all threads"
         return f"task {ending.pid} has ended; {left}. Task {self.task.pid} makes the calls now"
 
     # -- search -------------------------------------------------------------------------------------------------------

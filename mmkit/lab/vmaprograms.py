@@ -94,7 +94,10 @@ def load(mm: MmStruct, seed: int | None = None) -> MmStruct:
 
 
 def work(mm: MmStruct) -> MmStruct:
-    """Let a python that was just loaded do what it does first: map the C library, protect, grow its heap."""
+    """Let a python that was just loaded do what it does first: map the C library, protect, grow its heap.
+
+    Of its code, and of the loader's and the library's, a first page is touched; the file's neighbouring pages come too.
+    """
     libc = File("/usr/lib/x86_64-linux-gnu/libc.so.6", 1_926_256, device=DEVICE, inode=339380).open()
     at = mm.mmap(0, LIBC_SPAN, f.PROT_READ, f.MAP_PRIVATE, libc)
     for offset, length, prot in LIBC_PARTS:
@@ -104,6 +107,8 @@ def work(mm: MmStruct) -> MmStruct:
     mm.touch(at + LIBC_DATA, write=True)
     mm.mprotect(at + LIBC_DATA, LIBC_RELRO, f.PROT_READ)
     protect(mm, PYTHON_ELF, 0)
+    for vma in [vma for vma in mm.vmas if vma.vm_file is not None and vma.vm_flags & f.VM_EXEC]:
+        mm.touch(vma.vm_start)
     mm.brk(mm.start_brk + HEAP_BYTES)
     for addr in range(mm.start_brk, mm.start_brk + 8 * 4096, 4096):
         mm.touch(addr, write=True)

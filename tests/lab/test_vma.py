@@ -333,6 +333,63 @@ def test_threads_share_and_processes_do_not(lab, checks):
     lab.model.tasks.check()
 
 
+def test_when_the_first_thread_ends_alone_it_is_said_how(lab, checks):
+    lab.thread()
+    lab.exit()
+    assert "system call exit" in lab.message
+    assert "exit_group" in lab.message
+    lab.thread()
+    lab.exit()
+    assert "exit_group" not in lab.message, "that was no first thread"
+    checks.consistent(lab)
+
+
+COPY, THERE, NEW = "a page fault, though the page was there", "the page was there, no fault", ": a page fault, "
+
+
+def writes(lab, addr):
+    lab.touch(addr, write=True)
+    return lab.message
+
+
+def test_after_a_fork_both_may_write_only_with_a_fault(apart, checks):
+    assert THERE in writes(apart, LOW)
+    apart.fork()
+    apart.touch(LOW)
+    assert THERE in apart.message, "reading is allowed"
+    for pid in (1001, 1000):
+        apart.switch(pid)
+        assert COPY in writes(apart, LOW)
+        assert THERE in writes(apart, LOW)
+        assert NEW in writes(apart, LOW + PAGE), "this page nobody had written"
+    apart.undo()
+    apart.undo()
+    apart.undo()
+    assert COPY in writes(apart, LOW), "as it was before"
+    apart.fork()
+    assert COPY in writes(apart, LOW), "and after each fork again"
+    checks.consistent(apart)
+
+
+def test_what_happens_to_such_pages_is_kept_account_of(apart):
+    other = LOW + 16 * PAGE
+    apart.fork()
+    apart.mremap(other, 4 * PAGE, 4 * PAGE, how="to New address (MREMAP_FIXED)", new_addr=LOW + 32 * PAGE)
+    assert COPY in writes(apart, LOW + 32 * PAGE), "moved"
+    apart.munmap(LOW, PAGE)
+    apart.mmap(PAGE, addr=LOW, where="at Address (MAP_FIXED)")
+    assert NEW in writes(apart, LOW), "another page"
+    apart.switch(1001)
+    apart.mlock(LOW, PAGE)
+    assert THERE in writes(apart, LOW), "locking copies"
+    apart.madvise(other, PAGE, "MADV_POPULATE_WRITE")
+    assert THERE in writes(apart, other)
+    apart.fork()
+    apart.switch(1002)
+    apart.madvise(other, PAGE, "MADV_DONTNEED")
+    assert NEW in writes(apart, other)
+
+
 def test_execve_makes_a_new_address_space(apart, checks):
     apart.thread()
     apart.exec_button.click()

@@ -43,6 +43,12 @@ def test_a_file_that_is_no_elf_file(monkeypatch):
     assert this_python()[0] is PYTHON_ELF
 
 
+def test_python_at_work_has_some_of_all_code_in_memory():
+    code = [vma for vma in work(load(MmStruct())).snapshot().vmas if "x" in vma.perms and vma.file is not None]
+    assert len(code) == 3
+    assert all(0 < vma.file_pages < vma.pages for vma in code)
+
+
 def test_python_at_work_has_the_lines_that_linux_showed():
     mm = work(load(MmStruct()))
     mm.check()
