@@ -25,12 +25,13 @@ class LifeLab(Lab):
         self.size_box = text("Bytes", str(size), "11em")
         self.malloc_button = button("malloc", "Ask the C library for so many bytes", self.malloc, style="primary")
         self.block_menu = menu("Block", (_NONE,), 0, "20em")
-        self.place_menu = menu("Write", PLACES, PLACES[0], "17em")
+        self.place_menu = menu("Where", PLACES, PLACES[0], "17em")
         self.write_button = button("Write", "Write one byte there", self.write)
+        self.read_button = button("Read", "Read one byte there", self.read)
         self.free_button = button("free", "Give the block back to the C library", self.free)
         rows: tuple[widgets.Widget, ...] = (
             row(self.size_box, self.malloc_button, self.block_menu, self.free_button),
-            row(self.place_menu, self.write_button),
+            row(self.place_menu, self.write_button, self.read_button),
         )
         super().__init__(rows, ())
         bench = LifeBench()
@@ -89,6 +90,12 @@ class LifeLab(Lab):
         """Write one byte of a block: "the first byte", "the next untouched page" or "the last byte"."""
         at, where = self._block(addr), self.place_menu.value if place is None else place
         self._call(f"write {where} of 0x{at:x}", lambda bench: bench.write(at, where))
+
+    @handler
+    def read(self, place: str | None = None, addr: int | str | None = None) -> None:
+        """Read one byte of a block: "the first byte", "the next untouched page" or "the last byte"."""
+        at, where = self._block(addr), self.place_menu.value if place is None else place
+        self._call(f"read {where} of 0x{at:x}", lambda bench: bench.read(at, where))
 
     @handler
     def free(self, addr: int | str | None = None) -> None:

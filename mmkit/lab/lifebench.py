@@ -60,6 +60,14 @@ class LifeBench:
         self.done.append(("write", (addr, place)))
         return f"One byte is written at 0x{at:x}: {self._difference(before)}."
 
+    def read(self, addr: int, place: str) -> str:
+        """Read one byte of a block. Raises ValueError for a block or a place that there is not."""
+        at = self._place(self._block(addr), place)
+        before = self.life.snapshot()
+        byte = self.life.read(at)
+        self.done.append(("read", (addr, place)))
+        return f"The byte at 0x{at:x} is 0x{byte[0]:02x}: {self._difference(before)}."
+
     def free(self, addr: int) -> str:
         """Call free(). Raises ValueError for what is no block."""
         self._block(addr)

@@ -40,7 +40,7 @@ class FrameLine(Record):
     content: str
     """The first bytes that are no zeros, as hexadecimal digits; "" for a page of zeros."""
     where: str
-    """"in hand", "mapped", "on a per-CPU list" or "free"."""
+    """"in hand", "mapped", "the zero page", "on a per-CPU list" or "free"."""
 
 
 class LifeState(Record):

@@ -21,6 +21,24 @@ class FaultDone(Event):
     what: str
 
 
+class AreaFound(Event):
+    """Who faults has an area for the address, and it allows the access (lock_vma_under_rcu(), access_error())."""
+
+    name: ClassVar[str] = "area_found"
+    addr: int
+    start: int
+    perms: str
+    write: bool
+
+
+class AnonVmaNew(Event):
+    """An area is to have its first own page: it gets an anon_vma, by which it is found from the page."""
+
+    name: ClassVar[str] = "anon_vma_new"
+    start: int
+    number: int
+
+
 class ClearPage(Event):
     """A page is filled with zeros before a process may see it (clear_highpage())."""
 

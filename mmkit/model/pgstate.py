@@ -46,7 +46,8 @@ class WalkStep(Record):
     """Physical address of the entry."""
     raw: int
     kind: str
-    """"table", "page", "absent" (not present), "reserved" (a bit is set that must not be) or "outside" (no memory)."""
+    """"table", "page", "absent" (not present), "reserved" (a bit is set that must not be), "outside" (no memory); or
+    "unrecorded": what the entry was, nobody wrote down."""
     target_addr: int | None
     """Physical address of the next table, or of the page; None if there is none."""
     bits: tuple[str, ...]

@@ -95,17 +95,33 @@ class LifePicture(Picture):
             return
         was = next((one.pages for one in then.areas if one.start == area.start), "")
         cell = min(24.0, (self.width - 2 * MARGIN) / len(area.pages))
-        self._write(MARGIN, _STRIP - 14, f"the pages of the {area.name}:", 10, colour=ink.MUTED)
+        name = "mapping" if area.name == "mmap" else area.name
+        self._write(MARGIN, _STRIP - 14, f"the pages of the {name}:", 10, colour=ink.MUTED)
+        self._draw_legend()
         for number, letter in enumerate(area.pages):
             left = MARGIN + number * cell
             box = Box(left, _STRIP - 5, left + cell - min(2.0, cell / 5), _STRIP + 15)
             self._box(box, _INKS[letter], was[number : number + 1] != letter)
+            if letter == "z":
+                self._write((box.left + box.right) / 2, (box.top + box.bottom) / 2, "0", 9, ha="center")
             if state.addr is not None and state.addr >> 12 == (area.start >> 12) + number:
                 middle = (box.left + box.right) / 2
                 below = box.bottom + 7
                 self._paths.append([(middle - 4, below), (middle, below - 5), (middle + 4, below)])
                 self._write_address(middle, below + 8, f"0x{state.addr:x}")
         self._draw_blocks(state, area, cell)
+
+    def _draw_legend(self) -> None:
+        """Say at the right what the letters of the pages look like, and what an outline means."""
+        right = self.width - MARGIN
+        for words, letter in (("a frame of its own", "a"), ("a file's", "f"), ("the zero page", "z"), ("nothing", ".")):
+            self._write(right, _STRIP - 14, words, 9.5, ha="right", colour=ink.MUTED)
+            right -= text_width(words, 9.5) + 5
+            self._box(Box(right - 11, _STRIP - 19, right, _STRIP - 9), _INKS[letter])
+            if letter == "z":
+                self._write(right - 5.5, _STRIP - 14, "0", 9, ha="center")
+            right -= 22
+        self._write(right, _STRIP - 14, "outlined: new with this step", 9.5, ha="right", colour=_CHANGED)
 
     def _write_address(self, middle: float, y: float, text: str) -> None:
         """Write below the page's middle, but inside the picture."""
@@ -165,12 +181,14 @@ class LifePicture(Picture):
         walk = state.walk
         if walk is None or walk.phys_addr is None:
             self._box(box, ink.GHOST)
-            self._write(box.left + 7, box.top + 20, "no frame yet", 10, colour=ink.MUTED)
+            self._write(box.left + 7, box.top + 20, "no frame", 10, colour=ink.MUTED)
             return
         was = then.walk.phys_addr if then.walk and then.addr == state.addr else walk.phys_addr
-        self._box(box, ink.WRITTEN, was != walk.phys_addr)
-        self._write(box.left + 7, box.top + 12, f"0x{walk.phys_addr >> 12:x}", 10.5, bold=True, colour=ink.PAPER)
-        self._write(box.left + 7, box.top + 28, f"+ 0x{walk.phys_addr & 4095:x}", 9.5, mono=True, colour=ink.PAPER)
+        zero = state.frame is not None and state.frame.where == "the zero page"
+        colour = ink.TEXT if zero else ink.PAPER
+        self._box(box, ink.ZERO_PAGE if zero else ink.WRITTEN, was != walk.phys_addr)
+        self._write(box.left + 7, box.top + 12, f"0x{walk.phys_addr >> 12:x}", 10.5, bold=True, colour=colour)
+        self._write(box.left + 7, box.top + 28, f"+ 0x{walk.phys_addr & 4095:x}", 9.5, mono=True, colour=colour)
 
     # -- the kernel's memory ------------------------------------------------------------------------------------------
 
@@ -246,8 +264,13 @@ class LifePicture(Picture):
         self._write(MARGIN + 8, top + 28, counts + place, 9.5, mono=True)
         flags = "flags " + (", ".join(frame.flags) or "none")
         self._write(MARGIN + 8, top + 43, fit(flags, 500, 9.5), 9.5, mono=True)
-        holds = f"its first bytes that are not zero: {frame.content}" if frame.content else "holds nothing but zeros"
-        self._write(MARGIN + 8, top + 59, holds, 9.5, mono=True)
+        self._write(MARGIN + 8, top + 59, _holds(frame), 9.5, mono=True)
+
+
+def _holds(frame: FrameLine) -> str:
+    if frame.where not in ("mapped", "the zero page"):
+        return "what was left in it is cleared before it is mapped"
+    return f"its first bytes that are not zero: {frame.content}" if frame.content else "holds nothing but zeros"
 
 
 def _area_of(state: LifeState) -> AreaLine | None:

@@ -26,7 +26,7 @@ def table_words(level: str, step: WalkStep | None) -> tuple[str, str]:
     """Return the head of a level's box and what its entry says."""
     if step is None:
         return level, "no table"
-    entry = f"0x{step.raw & (1 << 52) - 1:x}" if step.raw else "0: not present"
+    entry = f"0x{step.raw:x}" if step.raw else "0: not present"
     return f"{level}[{step.index}]", entry
 
 

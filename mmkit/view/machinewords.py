@@ -16,6 +16,11 @@ def machine_in_words(event: Event) -> str:
         case machinetrace.FaultDone():
             read = ", read from the disk" if event.major else ""
             return f"Served: behind the page at 0x{event.addr:x} stands {event.what}{read}."
+        case machinetrace.AreaFound():
+            may = "written" if event.write else "read"
+            return f"The area at 0x{event.start:x} holds the address, and may be {may}: {event.perms}."
+        case machinetrace.AnonVmaNew():
+            return f"The area at 0x{event.start:x} gets anon_vma {event.number}: so its pages will lead back to it."
         case machinetrace.ClearPage():
             return f"Frame 0x{event.pfn:x} is filled with zeros: nobody may see what was in it before."
         case machinetrace.SchedProcessFork():

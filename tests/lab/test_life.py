@@ -49,6 +49,16 @@ def test_a_whole_life_by_buttons(lab, checks):
     lab.last()
     assert "1 page fault" in lab.message
     assert life(lab) == twin.snapshot()
+    lab.read_button.click()
+    assert twin.read(block - block % 4096 + 8192) == b"\0"
+    lab.last()
+    assert "is 0x00: 1 page fault" in lab.message, "the zero page: no frame, but a fault"
+    assert life(lab) == twin.snapshot()
+    lab.place_menu.value = "the first byte"
+    lab.read_button.click()
+    assert twin.read(block) == b"A"
+    lab.last()
+    assert "is 0x41: no page fault" in lab.message
     lab.free_button.click()
     twin.free(block)
     lab.last()

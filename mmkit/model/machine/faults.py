@@ -13,7 +13,7 @@ from mmkit.errors import FatalSignal
 from mmkit.model import vmaflags as f
 from mmkit.model.machine.swap import is_exclusive
 from mmkit.model.machine.workingset import SLOT, Key
-from mmkit.model.machinetrace import ClearPage, FaultDone
+from mmkit.model.machinetrace import AnonVmaNew, ClearPage, FaultDone
 from mmkit.model.page import Page
 from mmkit.model.pageflags import PageFlags
 from mmkit.model.reclaimtrace import SwapIn
@@ -99,6 +99,7 @@ def _anonymous(space: MachineMm, vma: Vma, page: int, write: bool) -> str:
     if not write:
         space.pages.map(page, ZERO, space.pages.make(vma, space.machine.frames.zero.pfn, False), None)
         return "the zero page"
+    _prepare_anon(space, vma)
     struct = space.machine.frames.new()
     space.tell(ClearPage, struct.pfn)
     _own(space, vma, page, struct)
@@ -118,10 +119,17 @@ def _map(space: MachineMm, vma: Vma, page: int, kind: str, raw: int, struct: Pag
         space.machine.settle(struct)
 
 
+def _prepare_anon(space: MachineMm, vma: Vma) -> None:
+    """Let an area have an anon_vma, its own or a neighbour's (vmf_anon_prepare())."""
+    number = prepare_anon_vma(space, vma)
+    if number is not None:
+        space.tell(AnonVmaNew, vma.vm_start, number)
+
+
 def _make_anon(space: MachineMm, vma: Vma, page: int, struct: Page, key: Key | None = None) -> None:
     """Let a new frame be an anonymous page of an area, which may be reclaimed; ``key`` is what it was evicted as."""
-    number = prepare_anon_vma(space, vma) or vma.anon_vma or 0
-    struct.set_anon(space.machine.frames.anon_vma(number), vma.pgoff_at(page << 12))
+    _prepare_anon(space, vma)
+    struct.set_anon(space.machine.frames.anon_vma(vma.anon_vma or 0), vma.pgoff_at(page << 12))
     struct.set_flags(PageFlags.uptodate)
     if key is None:
         space.machine.lru.add(struct)

@@ -14,7 +14,7 @@ from mmkit.model import vmaflags as f
 from mmkit.model.lifestate import AreaLine, BlockState, FrameLine, LifeState
 from mmkit.model.machine.machine import Machine
 from mmkit.model.machine.process import Process
-from mmkit.model.machinetrace import ClearPage, FaultDone
+from mmkit.model.machinetrace import AnonVmaNew, AreaFound, ClearPage, FaultDone
 from mmkit.model.malloc import Malloc
 from mmkit.model.migratetype import MigrateType
 from mmkit.model.page import Page
@@ -34,7 +34,7 @@ _FOCUS: dict[type[Event], str] = {
     vmatrace.Zap: "area", slabtrace.KmemCacheAlloc: "slab", slabtrace.KmemCacheFree: "slab", tlbtrace.TlbMiss: "tlb",
     tlbtrace.TlbHit: "tlb", tlbtrace.TlbFill: "tlb", tlbtrace.TlbFlush: "tlb", pgtrace.PageFaultUser: "program",
     kmem.Take: "buddy", kmem.Split: "buddy", kmem.MmPageAllocZoneLocked: "pcp", kmem.MmPageAlloc: "frame",
-    kmem.MmPageFree: "pcp", ClearPage: "frame", FaultDone: "program",
+    kmem.MmPageFree: "pcp", ClearPage: "frame", FaultDone: "program", AreaFound: "area", AnonVmaNew: "area",
 }  # fmt: skip
 
 
@@ -52,6 +52,7 @@ class Life:
         self._taken: int | None = None
         self._in_hand: tuple[int, int] | None = None
         self._running: list[str] = []
+        self._held: Event | None = None
         self._focus, self._refilled = "program", False
         self.machine.memory.drain_pages()
         self.relay.clear()
@@ -88,14 +89,23 @@ class Life:
 
     def write(self, addr: int, data: bytes) -> None:
         """Let the program write."""
-        self.addr, self._frame = addr, None
-        self._running = [f"write to 0x{addr:x}"]
-        self._doing(lambda: self.process.write(addr, data))
+        self._use(addr, f"write to 0x{addr:x}", lambda: self.process.write(addr, data))
+
+    def read(self, addr: int) -> bytes:
+        """Let the program read one byte; returns it."""
+        found: list[bytes] = []
+        self._use(addr, f"read from 0x{addr:x}", lambda: found.append(self.process.read(addr)))
+        return found[0]
+
+    def _use(self, addr: int, what: str, do: Callable[[], None]) -> None:
+        self.addr, self._frame, self._running = addr, None, [what]
+        self._doing(do)
 
     def _doing(self, do: Callable[[], int | None]) -> int:
         try:
             return do() or 0
         finally:
+            self._tell_held()
             self._running, self._in_hand = [], None
             self._focus = "program"
             self.relay.clear()
@@ -103,17 +113,31 @@ class Life:
     # -- what is told -------------------------------------------------------------------------------------------------
 
     def _hear(self, event: Event) -> None:
+        self._tell_held()
         self._follow(event)
-        if self.is_step(event):
-            self._focus = event.level if isinstance(event, _OF_LEVELS) else _FOCUS[type(event)]
-            if self.told:
-                self.told(event)
+        if isinstance(event, kmem.MmPageFree):
+            # Told before the page is on a list: what is to be seen is there with the next event.
+            self._held = event
+        elif self.is_step(event):
+            self._tell(event)
+
+    def _tell_held(self) -> None:
+        if self._held is not None:
+            event, self._held = self._held, None
+            self._tell(event)
+
+    def _tell(self, event: Event) -> None:
+        self._focus = event.level if isinstance(event, _OF_LEVELS) else _FOCUS[type(event)]
+        if self.told:
+            self.told(event)
 
     def _follow(self, event: Event) -> None:
         """Note what runs, which address and which frame it is about."""
         match event:
             case malloctrace.LibraryCall() | malloctrace.SystemCall():
                 self._running = [*self._running[:1], event.call]
+                if event.call.startswith("munmap("):
+                    self.addr, self._frame = int(event.call[7:].partition(",")[0], 16), None
             case malloctrace.ChunkHeader() | malloctrace.ChunkLinks():
                 self._running = self._running[:1]
                 self.addr, self._frame = event.addr, None
@@ -214,11 +238,9 @@ class Life:
             return None
         page, content = self.machine.frames.page(pfn), self.machine.frames.read(pfn << 12, PAGE)
         first = len(content) - len(content.lstrip(b"\0"))
-        taken = page.refcount or self._taken == pfn
-        where = "mapped" if page.mappings else "in hand" if taken else self._free_where(pfn)
         return FrameLine(
             pfn, page.refcount, page.mappings, page.mapping, page.index, self._flag_names(page),
-            content[first : first + 8].hex(" ") if first < PAGE else "", where,
+            content[first : first + 8].hex(" ") if first < PAGE else "", self._where(page),
         )  # fmt: skip
 
     @staticmethod
@@ -226,6 +248,13 @@ class Life:
         """Names of the flags; of an anonymous page PG_owner_2 is PG_anon_exclusive."""
         names = {"owner_2": "anon_exclusive"} if page.is_anon else {}
         return tuple(names.get(name, name) for name in page.flags.names)
+
+    def _where(self, page: Page) -> str:
+        if page.pfn == self.machine.frames.zero.pfn:
+            return "the zero page"
+        if page.mappings:
+            return "mapped"
+        return "in hand" if page.refcount or self._taken == page.pfn else self._free_where(page.pfn)
 
     def _free_where(self, pfn: int) -> str:
         return "on a per-CPU list" if any(pfn == first for first, _ in self.zone.pcp_blocks()) else "free"

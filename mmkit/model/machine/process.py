@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mmkit.errors import FatalSignal
 from mmkit.model import vmaflags as f
-from mmkit.model.machinetrace import SchedProcessExit, SchedProcessFork
+from mmkit.model.machinetrace import AreaFound, SchedProcessExit, SchedProcessFork
 from mmkit.model.mmu import GeneralProtection, PageFault
 from mmkit.model.vma.area import OpenFile
 from mmkit.model.vma.fault import area_for
@@ -104,20 +104,24 @@ class Process:
             try:
                 processor.mmu.translate(addr, "w" if write else "r", user=True)
             except (PageFault, GeneralProtection):
-                self.machine.reclaim.with_memory(lambda: self.mm.touch(addr, write), self)
+                self._serve(addr, "w" if write else "r")
             else:
                 return
 
     def page_fault(self, addr: int, access: str) -> None:
         """Serve a fault. Raises FatalSignal if that cannot be: the process is killed by it."""
         try:
-            vma = area_for(self.mm, addr, access)
-            self.machine.reclaim.with_memory(lambda: self.mm.fault_in(vma, addr, access == "w"), self)
+            self._serve(addr, access)
         except FatalSignal as signal:
             if self.alive:
                 self.killed = signal
                 self.exit()
             raise
+
+    def _serve(self, addr: int, access: str) -> None:
+        vma = area_for(self.mm, addr, access)
+        self.mm.tell(AreaFound, addr, vma.vm_start, vma.perms, access == "w")
+        self.machine.reclaim.with_memory(lambda: self.mm.fault_in(vma, addr, access == "w"), self)
 
     # -- life ---------------------------------------------------------------------------------------------------------
 

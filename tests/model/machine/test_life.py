@@ -34,8 +34,8 @@ def test_the_way_of_a_first_malloc(life):
     block = life.malloc(100_000)
     found = names(told)
     order = ["LibraryCall", "SystemCall", "KmemCacheAlloc", "VmaInsert", "ChunkHeader", "TlbMiss", "WalkRead",
-             "PageFaultUser", "PtTableNew", "PtEntrySet", "Take", "Split", "MmPageAllocZoneLocked", "MmPageAlloc",
-             "ClearPage", "FaultDone", "TlbFill", "LibraryReturn"]  # fmt: skip
+             "PageFaultUser", "AreaFound", "PtTableNew", "PtEntrySet", "AnonVmaNew", "Take", "Split",
+             "MmPageAllocZoneLocked", "MmPageAlloc", "ClearPage", "FaultDone", "TlbFill", "LibraryReturn"]  # fmt: skip
     places = [found.index(name) for name in order]
     assert places == sorted(places)
     entries = [event.level for event, _ in told if isinstance(event, pgtrace.PtEntrySet)]
@@ -118,6 +118,9 @@ def test_what_comes_back(life):
     after = life.snapshot()
     assert (after.rss, after.tables, after.free_pages) == (kept.rss, kept.tables, kept.free_pages)
     assert after.areas == kept.areas
+    for event, state in told:
+        if isinstance(event, kmem.MmPageFree):
+            assert event.pfn in state.pcp or state.frame.where != "mapped", "a page that was given back is on a list"
     freed = [event for event, _ in told if isinstance(event, kmem.MmPageFree)]
     assert len(freed) == 3, "two pages and a table"
     assert any(isinstance(event, pgtrace.PtTableFree) for event, _ in told)
