@@ -53,7 +53,8 @@ class FatalSignal(MmkitError):
 
     def __init__(self, signal: str, code: str, addr: int, why: str) -> None:
         self.signal, self.code, self.addr, self.why = signal, code, addr, why
-        super().__init__(f"{signal} ({code}) at {addr:#x}: {why}")
+        where = "" if signal == "SIGKILL" else f" at {addr:#x}"
+        super().__init__(f"{signal} ({code}){where}: {why}")
 
 
 class FormatError(MmkitError, ValueError):
