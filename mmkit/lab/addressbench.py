@@ -11,6 +11,9 @@ from mmkit.model.pgtable.tables import Tables, sample_places, sample_tables
 from mmkit.model.pgtrace import WalkRead
 from mmkit.model.trace import Trace
 
+_NOT_HERE = ("outside", "unrecorded")
+"""How a walk ends in tables that were not recorded."""
+
 
 class Example(NamedTuple):
     """Whose tables can be walked: how they are called, where they come from, addresses worth looking at."""
@@ -35,7 +38,7 @@ class Example(NamedTuple):
         areas = recording(self.recorded).process("vmas").vmas
         tables = self.tables()
         found = {f"{area.start:#x} {area.perms} {area.name.rpartition('/')[2]}".rstrip(): area.start for area in areas}
-        return {words: addr for words, addr in found.items() if tables.walk(addr).end != "outside"}
+        return {words: addr for words, addr in found.items() if tables.walk(addr).end not in _NOT_HERE}
 
 
 MACHINES: dict[str, Example] = {

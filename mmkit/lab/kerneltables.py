@@ -11,6 +11,7 @@ from mmkit.model.pgtable import PageTable
 from mmkit.proc import livetables, pagemap
 
 RECORDED = "host-6.18"
+PAIRS = 4
 TOUCHES = tuple(recording(RECORDED).table_growth)
 """Addresses that were touched when that was recorded."""
 
@@ -40,9 +41,14 @@ def models_growth(addresses: Sequence[int] = TOUCHES) -> tuple[int, ...]:
 
 
 def kernels_frames() -> tuple[tuple[int, int], ...]:
-    """Return (address, frame) of pages: of this process if the kernel shows them, else of a recorded one."""
+    """Return (address, frame) of four pages that a process has mapped twice: first all of one mapping, then the other.
+
+    It is this process if the kernel shows frames to it, else a recorded one.
+    """
     try:
-        return livetables.shared_frames()
+        return livetables.shared_frames(PAIRS)
     except LiveError:
         pages = pagemap.parse_listing(recording("amd64-4g").text("vmas.pagemap.txt.gz"))
-        return tuple((addr, page.pfn) for addr, page in pages.items() if page.pfn)[:16]
+        starts = (0x7FFF_F7F9_7000, 0x7FFF_F7FA_F000)  # of a file's ninth page, in two areas
+        found = (start + number * 4096 for start in starts for number in range(PAIRS))
+        return tuple((addr, pages[addr].pfn or 0) for addr in found)

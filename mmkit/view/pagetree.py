@@ -18,8 +18,8 @@ from mmkit.view.picture import MARGIN, Picture, fit
 _TOP, _HEAD, _ROW, _GAP, _ROOM = 96, 17, 15.5, 12, 34
 _MOST_ROWS, _MOST_TABLES, _MOST_TEXTS = 5, 4, 170
 _LETTERS = (
-    "W writable, X executable, U user code may use it, A accessed, D dirty. Yellow: read by the last access. "
-    "Outlined: changed by the last step."
+    "Beside a page's entry: W writable, X executable, U user code may use it, A accessed, D dirty. Yellow: read by "
+    "the last access. Outlined: changed by the last step."
 )
 
 
@@ -272,10 +272,11 @@ class TreesPicture(Picture):
         edge = box.left + (30 if tables.arch == "X86" else 24)
         self._write(edge, middle, str(row.at), 9.5, va="center", ha="right", colour=ink.MUTED)
         raw, told = f"{row.raw:0{digits}x}", text_width(row.text[1:], 9)
-        size = min(10, (box.right - edge - 13 - told) / (0.61 * digits))
-        if size < 7.5:
-            raw, size = row.text or ("table" if row.raw else "0"), 9.5
-        elif row.text:
+        room = (box.right - edge - 13 - told) / 0.61
+        if room < 7.5 * digits:
+            raw = shortened(row.raw)
+        size = min(10, room / len(raw))
+        if row.text:
             self._write(box.right - 4, middle, row.text[1:], 9, va="center", ha="right", colour=ink.TEXT)
         self._write(edge + 5, middle, raw, size, va="center", mono=True, colour=ink.TEXT if row.raw else ink.MUTED)
 
@@ -299,6 +300,16 @@ class TreesPicture(Picture):
 
 _BYTES = {"TOY": 2, "X86": 4}
 _BYTES |= {name: 8 for name in SHIFTS if name not in _BYTES}
+
+
+def shortened(raw: int) -> str:
+    """Return an entry without leading zeros, of a long one the first digit and the last seven.
+
+    >>> shortened(0x1009067), shortened(0x8000000003ED4007)
+    ('1009067', '8…3ed4007')
+    """
+    text = f"{raw:x}"
+    return text if len(text) < 10 else f"{text[0]}…{text[-7:]}"
 
 
 def _short(name: str) -> str:

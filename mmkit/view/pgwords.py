@@ -15,6 +15,7 @@ _ENDS = {
     "absent": "it is not present",
     "reserved": "a bit is set that must be clear",
     "outside": "no memory is there",
+    "unrecorded": "it is not in the recording",
 }
 
 

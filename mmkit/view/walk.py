@@ -17,7 +17,9 @@ _WHY = {
     "absent": "the entry is not present",
     "reserved": "a bit is set that must be clear",
     "outside": "no memory is there",
+    "unrecorded": "the entry is not in the recording",
 }
+_NOTHING_READ = ("outside", "unrecorded")
 
 
 def root_name(arch: str) -> str:
@@ -36,6 +38,8 @@ def step_words(state: WalkState) -> str:
         return f"{root} holds the physical address of the {walk.steps[0].level}: 0x{state.root_addr:x}."
     if not state.at_end:
         return _one_step(walk.steps[taken - 1], state.parts.entry_bytes)
+    if walk.end == "unrecorded":
+        return "The recording ends here: this entry is the kernel's, and only the process's half was recorded."
     if walk.phys_addr is None:
         return f"The walk ends here: {_WHY[walk.end]}. The processor raises a page fault."
     offset = walk.virt_addr & (1 << walk.page_shift) - 1
@@ -47,8 +51,9 @@ def step_words(state: WalkState) -> str:
 
 def _one_step(step: WalkStep, entry_bytes: int) -> str:
     where = f"0x{step.table_addr:x} + {step.index} × {entry_bytes} = 0x{step.entry_addr:x}"
-    if step.kind == "outside":
-        return f"The {step.level} entry would be at {where}: {_WHY['outside']}."
+    if step.kind in _NOTHING_READ:
+        is_ = "would be" if step.kind == "outside" else "is"
+        return f"The {step.level} entry {is_} at {where}: {_WHY[step.kind]}."
     head = f"The {step.level} entry, number {step.index}, at {where} is 0x{step.raw:x}:"
     if step.target_addr is None:
         return f"{head} {_WHY[step.kind]}."
@@ -69,13 +74,14 @@ def alt_walk(state: WalkState) -> str:
     told = [_alt_step(step) for step in walk.steps[:taken]]
     if state.at_end:
         size = f"a page of {format_size(1 << walk.page_shift)}" if walk.phys_addr is not None else ""
-        told.append(f"physical address 0x{walk.phys_addr:x} in {size}" if size else f"no page: {_WHY[walk.end]}")
+        if walk.end != "unrecorded":
+            told.append(f"physical address 0x{walk.phys_addr:x} in {size}" if size else f"no page: {_WHY[walk.end]}")
     return f"{head}: {'; '.join(told)}. ({state.source})" if told else f"{head}. ({state.source})"
 
 
 def _alt_step(step: WalkStep) -> str:
-    if step.kind == "outside":
-        return f"no memory at 0x{step.entry_addr:x}"
+    if step.kind in _NOTHING_READ:
+        return f"{step.level} entry {step.index} at 0x{step.entry_addr:x}: {_WHY[step.kind]}"
     to = f" to 0x{step.target_addr:x}" if step.target_addr is not None else f", {step.kind}"
     bits = f" ({', '.join(step.bits)})" if step.bits else ""
     return f"{step.level} entry {step.index} at 0x{step.entry_addr:x} is 0x{step.raw:x}{bits}{to}"
@@ -114,8 +120,8 @@ class _Table:
         return [self.row(number) for number in range(len(shown))]
 
     def _told(self, step: WalkStep) -> list[str]:
-        if step.kind == "outside":
-            return ["✘ " + _WHY["outside"], f"at 0x{step.entry_addr:x}"]
+        if step.kind in _NOTHING_READ:
+            return [*wrapped("✘ " + _WHY[step.kind], self.wide - 2, 10.5), f"at 0x{step.entry_addr:x}"]
         bits = ", ".join(step.bits) or "no bit set"
         sign = {"absent": ["✘ not present"], "reserved": ["✘ reserved bit"]}.get(step.kind, [])
         return [f"entry at 0x{step.entry_addr:x}", *sign, *wrapped(bits, self.wide - 2, 10.5)][:6]
@@ -174,7 +180,7 @@ class WalkPicture(Picture):
             rows = state.rows[number] if step is not None else ()
             put = table.put(step, rows, read, found)
             boxes += put
-            at = [index for index, _ in rows].index(step.index) if step and read and rows else -1
+            at = next((row for row, (index, _) in enumerate(rows) if step and read and index == step.index), -1)
             inks += [ink.ON_PATH if row == at else ink.GHOST for row in range(len(put))]
             if number == 0 and canonical:
                 lines.append(_arrow(_CR3 + MARGIN, _TOP + _ROW / 2, table.left - 3, _TOP + _ROW / 2))
@@ -205,6 +211,8 @@ class WalkPicture(Picture):
         if not state.at_end or not state.parts.canonical:
             return []
         if not reached:
+            if state.walk.end == "unrecorded":
+                return ["not known"]
             return ["✘ no page:", *wrapped(_WHY[state.walk.end], self._page_wide, 11)]
         size = format_size(1 << state.walk.page_shift)
         return ["physical address", f"0x{state.walk.phys_addr:x}", f"in a page of {size}"]

@@ -76,6 +76,10 @@ def widest(arch):
     return 1 << PRESETS[arch].pointer_bits
 
 
+UNKNOWN = ("outside", "unrecorded")
+"""How a walk ends in tables that were not recorded."""
+
+
 def anywhere(arch, rng):
     """An address: of a known place, near it, or of any bits at all."""
     known = rng.choice(tuple(MACHINES[arch].places().values())) ^ rng.randrange(1 << 14)
@@ -104,7 +108,7 @@ def test_places_are_mapped_or_areas_of_the_process(arch):
         areas = {area.start: area for area in recording(MACHINES[arch].recorded).process("vmas").vmas}
         for words, addr in places.items():
             assert words.startswith(f"0x{addr:x} {areas[addr].perms}")
-            assert found.walk(addr).end != "outside", "the tables on the way were recorded"
+            assert found.walk(addr).end not in UNKNOWN, "the tables on the way were recorded"
         return
     assert set(places.values()) == set(sample_places(arch).values())
     assert all(found.walk(addr).end == "page" for addr in places.values())
@@ -134,14 +138,46 @@ def test_the_walk_is_the_mmus(arch):
     for _ in range(6):
         lab.look(anywhere(arch, rng))
         walk = state(lab).walk
-        assert walk == mmu.walk(walk.virt_addr)
+        if walk.end != "unrecorded":
+            assert walk == mmu.walk(walk.virt_addr)
         for before, step in zip(walk.steps, walk.steps[1:], strict=False):
             assert step.table_addr == before.target_addr
         for step in walk.steps:
             assert step.entry_addr == step.table_addr + step.index * PRESETS[arch].entry_bytes
             assert tables(arch).words.read(step.entry_addr) == (None if step.kind == "outside" else step.raw)
         for step, row in zip(walk.steps, state(lab).rows, strict=True):
-            assert step.kind == "outside" or dict(row)[step.index] == step.raw
+            assert step.kind in UNKNOWN or dict(row)[step.index] == step.raw
+
+
+KERNELS = [
+    ("X86", 0xC000_1000), ("X86", 0xFFFF_F000), ("X86_PAE", 0xC000_1000), ("X86_64", 0xFFFF_8880_0000_1000),
+    ("X86_64", 0xFFFF_FFFF_8100_0000),
+]  # fmt: skip
+"""Addresses of the kernel's."""
+
+
+@pytest.mark.parametrize(("arch", "addr"), KERNELS)
+def test_of_the_kernels_half_nothing_is_shown_as_known(arch, addr, checks):
+    lab = on(arch)
+    lab.look(addr)
+    assert state(lab).walk.end == "unrecorded"
+    assert state(lab).walk.phys_addr is None
+    assert "not in the recording" in lab.alt
+    assert "only the process's half was recorded" in lab.message
+    assert "not present" not in lab.alt + lab.message
+    assert "0x0" not in lab.alt.split("Walk for")[1]
+    assert not state(lab).rows[0][-1:] or state(lab).rows[0][-1][0] < state(lab).walk.steps[0].index
+    lab.walk()
+    lab.forward()
+    checks.consistent(lab)
+
+
+@pytest.mark.parametrize(("arch", "addr", "rows"), [("X86", 0xBFFF_FFFF, 3), ("X86_64", (1 << 47) - 1, 3)])
+def test_beside_the_last_entry_of_the_process_nothing_is_made_up(arch, addr, rows):
+    lab = on(arch)
+    lab.look(addr)
+    assert len(state(lab).rows[0]) == rows
+    assert state(lab).rows[0][-1][0] == state(lab).walk.steps[0].index
 
 
 # -- every control ----------------------------------------------------------------------------------------------------

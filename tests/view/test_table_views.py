@@ -11,6 +11,7 @@ from tablesamples import GEOMETRIES, RECORDED, TABLE_PICTURES, address, curves, 
 
 from mmkit.arch import PRESETS
 from mmkit.data import recording
+from mmkit.lab.tablebench import TableBench
 from mmkit.model import pgtrace, tlbtrace
 from mmkit.model.pgtable.cost import table_cost
 from mmkit.model.pgtable.parts import address_parts
@@ -22,7 +23,7 @@ from mmkit.units import format_size
 from mmkit.view import ink
 from mmkit.view.address import AddressPicture
 from mmkit.view.cells import NOTHING
-from mmkit.view.pagetree import TreesPicture, changed_of, path_of
+from mmkit.view.pagetree import TreesPicture, changed_of, path_of, shortened
 from mmkit.view.pgwords import error_code_words
 from mmkit.view.picture import Picture
 from mmkit.view.reach import ReachPicture, TimingPicture
@@ -299,3 +300,17 @@ def test_error_codes_bit_by_bit(code: int) -> None:
         bool(code & 1), bool(code & 4), bool(code & 8), bool(code & 16),
     )  # fmt: skip
     assert ("(W)" in said) == (code & 18 == 2)
+
+
+def test_with_five_levels_entries_keep_their_values_and_their_letters() -> None:
+    state = TableBench("X86_64_LA57").snapshot().spaces
+    picture = TreesPicture(state)
+    said = {text for text, _ in picture.texts}
+    entries = [
+        (raw, letters) for table in state.running.tables.tables for at, _, letters in table.pages
+        for index, raw in table.entries if index == at
+    ]  # fmt: skip
+    assert len(entries) > 2
+    for raw, letters in entries:
+        assert {shortened(raw), letters[1:]} <= said
+        assert letters not in said

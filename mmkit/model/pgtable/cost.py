@@ -39,7 +39,10 @@ def flat_bytes(arch: Arch | str) -> int:
 
 
 def table_cost(arch: Arch | str, counts: Sequence[int]) -> TableCost:
-    """Return what it costs to map so many pages: all in a row, and as far from each other as addresses allow."""
+    """Return what it costs to map so many pages: all in a row, and as far from each other as a process can.
+
+    Where an address says by its highest bit whose it is, a process has the lower half.
+    """
     known = get_arch(arch)
     dense = [(count, np.arange(count, dtype=np.uint64) << np.uint64(known.page_shift)) for count in counts]
     far = [(count, _apart(known, count)) for count in counts]
@@ -48,7 +51,8 @@ def table_cost(arch: Arch | str, counts: Sequence[int]) -> TableCost:
 
 
 def _apart(arch: Arch, count: int) -> NDArray[np.uint64]:
-    step = (1 << arch.virt_bits - arch.page_shift) // count
+    halves = arch.word_bytes == 8 and not arch.name.startswith("ARM")
+    step = (1 << arch.virt_bits - halves - arch.page_shift) // count
     return np.arange(count, dtype=np.uint64) * np.uint64(step) << np.uint64(arch.page_shift)
 
 

@@ -179,6 +179,12 @@ def test_costs_grow_from_one_table_a_level_to_a_flat_one() -> None:
     assert cost.flat_bytes == 4 << 20
 
 
+def test_far_apart_means_within_what_a_process_has() -> None:
+    far = dict(table_cost("X86_64", [256, 512]).curves[1].points)
+    assert far[256] == (1 + 3 * 256) << 12
+    assert far[512] == (1 + 256 + 2 * 512) << 12, "256 entries of the root are the process's, two pages share one"
+
+
 def events(do, arch: str = "X86_64") -> list[pgtrace.Event]:
     trace, told = Trace(), []
     memory = PhysicalMemory(arch, ram(arch))
