@@ -132,7 +132,7 @@ class Pressure:
         task.process.oom_score_adj = adj
 
     def set_swappiness(self, value: int) -> None:
-        """Write to ``/proc/sys/vm/swappiness``: from 0 (files' pages only) to 200 (anonymous ones only)."""
+        """Write to ``/proc/sys/vm/swappiness``: from 0 (files' pages while there are some) to 200 (anonymous ones)."""
         if type(value) is not int or not 0 <= value <= 200:
             raise ValueError(f"swappiness is a number from 0 to 200, not {value!r}")
         self.machine.reclaim.swappiness = value

@@ -34,6 +34,8 @@ class Reclaim:
 
     def __init__(self, machine: Machine, swappiness: int = SWAPPINESS, enabled: bool = True) -> None:
         self.machine, self.swappiness, self.enabled = machine, swappiness, enabled
+        self._activated = {"anon": 0, "file": 0}
+        """How many refaults had become active when reclaim ended last (snapshot_refaults())."""
         self.failures = 0
         """So often kswapd found nothing, one time after the other; after 16 it leaves it to who wants memory."""
         self.woken = self.direct_runs = self.swapped_out = self.dropped = self.kills = 0
@@ -71,6 +73,7 @@ class Reclaim:
             self.failures = 0 if self._balance_once(zones, max(CLUSTER, high)) else self.failures + 1
         for zone in zones:
             zone.reclaim_active = False
+        self._activated = dict(self.machine.workingset.activated)
         self._tell(events.KswapdSleep(self._free()))
 
     def _balance_once(self, zones: list[Zone], wanted: int) -> int:
@@ -100,6 +103,7 @@ class Reclaim:
         self.machine.memory.drain_pages()
         if reclaimed:
             self.failures = 0
+        self._activated = dict(self.machine.workingset.activated)
         self._tell(events.DirectReclaimEnd(reclaimed))
         return reclaimed
 
@@ -149,11 +153,16 @@ class Reclaim:
                     continue
                 if not name.startswith("active"):
                     reclaimed += self._shrink_inactive(name, count, priority)
-                elif lru.inactive_is_low(kind):
+                elif self._may_deactivate(kind):
                     self._shrink_active(name, count)
         if self.machine.swap.free and lru.inactive_is_low("anon"):
             self._shrink_active(ACTIVE_ANON, CLUSTER)
         return reclaimed
+
+    def _may_deactivate(self, kind: str) -> bool:
+        """Say whether active pages are to age: there are too many, or pages come back that should not have gone."""
+        come_back = self.machine.workingset.activated[kind] != self._activated[kind]
+        return come_back or self.machine.lru.inactive_is_low(kind)
 
     def _scan_counts(self, priority: int) -> dict[str, int]:
         """Return how many pages of each list to look at: by cost and swappiness; without swap no anonymous ones."""
@@ -168,14 +177,14 @@ class Reclaim:
         # A zone without pages, such as Movable, has marks all the same; they do not count.
         zones = [zone for zone in self.machine.memory.zones if zone.managed_pages]
         lru, high = self.machine.lru, sum(zone.watermarks.high for zone in zones)
-        if not self.machine.swap.free or not self.swappiness:
+        if not self.machine.swap.free:
             return 0, 1
-        if priority == 0:
+        if priority == 0 and self.swappiness:
             return -1, -1  # Close to the end nothing is weighed: all of both.
         files = lru.size(INACTIVE_FILE) + lru.size(ACTIVE_FILE)
-        if files + self._free() <= high and not lru.inactive_is_low("anon") and lru.size(INACTIVE_ANON) >> priority:
+        if files + self._free() <= high and not self._may_deactivate("anon") and lru.size(INACTIVE_ANON) >> priority:
             return 1, 0
-        if lru.size(INACTIVE_FILE) >> priority and not lru.inactive_is_low("file"):
+        if lru.size(INACTIVE_FILE) >> priority and not self._may_deactivate("file"):
             return 0, 1
         total = lru.anon_cost + lru.file_cost
         anon_cost, file_cost = total + lru.anon_cost, total + lru.file_cost

@@ -138,3 +138,33 @@ def test_what_is_used_again_and_again_survives_a_stream():
     """Without shadows each round of the stream washes the hot pages away: they are never seen twice."""
     assert majors_of_a_hot_part(shadows=False) == 4 * 300
     assert majors_of_a_hot_part(shadows=True) == 2 * 300, "the first time, and once more; then they are active"
+
+
+def test_pages_that_come_back_let_active_ones_age():
+    """Else new and wanted pages would never get the room of those that were wanted long ago."""
+    machine = Machine("X86_64", "16MiB", swap="8MiB")
+    file = machine.create_file("/data", 300 * PAGE)
+    for index in range(100):
+        machine.lru.add(read(machine, file, index), ACTIVE_FILE)
+    machine.reclaim.direct()
+    assert machine.lru.size(ACTIVE_FILE) == 100, "there are more inactive ones"
+    gone = next(index for index in range(100, 300) if machine.page_cache.find(file, index) is None)
+    read(machine, file, gone)
+    assert machine.workingset.activated["file"] == 1
+    machine.reclaim.direct()
+    assert machine.lru.size(ACTIVE_FILE) < 101
+
+
+def test_without_swappiness_anonymous_pages_go_when_files_are_nearly_gone():
+    machine = Machine("X86_64", "16MiB", swap="8MiB")
+    machine.reclaim.swappiness = 0
+    machine.create_file("/data", 300 * PAGE)
+    process = machine.spawn()
+    addr = process.mmap(4400 * PAGE)
+    swapped = []
+    for page in range(4000):
+        process.write(addr + page * PAGE, b"x")
+        swapped.append((machine.swap.used, machine.lru.size(INACTIVE_FILE) + machine.lru.size(ACTIVE_FILE)))
+    first = next(files for used, files in swapped if used)
+    assert first < 60
+    assert process.alive
