@@ -44,16 +44,16 @@ def _matrix(by_rows: bool) -> Words:
 
 
 PATTERNS: dict[str, Pattern] = {
-    "small matrix by rows": Pattern(lambda: _matrix(True)),
-    "small matrix by columns": Pattern(lambda: _matrix(False)),
+    "small matrix row by row": Pattern(lambda: _matrix(True)),
+    "small matrix column by column": Pattern(lambda: _matrix(False)),
     "eight pages in turn": Pattern(lambda: _pages(np.arange(160) % 8)),
     "nine pages in turn": Pattern(lambda: _pages(np.arange(180) % 9)),
     "every eighth page": Pattern(lambda: _pages(np.arange(160) % 8 * 8)),
     "random pages": Pattern(lambda: _pages(np.random.default_rng(1).integers(0, 16, 200))),
     "mostly a few pages": Pattern(lambda: _pages((np.random.default_rng(2).zipf(1.6, 300) - 1) % 64)),
     "two processes in turn": Pattern(lambda: _pages(np.arange(200) % 4), slice=20),
-    "recorded: matrix by rows": Pattern(lambda: matrix_walks().rows),
-    "recorded: matrix by columns": Pattern(lambda: matrix_walks().columns),
+    "recorded: matrix row by row": Pattern(lambda: matrix_walks().rows),
+    "recorded: matrix column by column": Pattern(lambda: matrix_walks().columns),
     "recorded: hash table": Pattern(lambda: matrix_walks().table),
 }
 """What can be played, by its name."""

@@ -13,7 +13,7 @@ RECORDED = ("host-6.18",)
 
 
 class TranslationLab(SourceLab):
-    """Matrices by rows and by columns, and cache lines in more and more pages: recorded, or measured here."""
+    """Matrices row by row and column by column, and cache lines in more and more pages: recorded, or measured here."""
 
     def __init__(self, start: str = "host-6.18") -> None:
         super().__init__(RECORDED, start)
@@ -31,8 +31,8 @@ class TranslationLab(SourceLab):
         """Say how much longer the slow way takes."""
         matrix, far = reading.matrices[-1], reading.reach[-1]
         return (
-            f"{reading.cpu}: the largest matrix takes {matrix.ratio:.1f} times as long by columns as by rows; lines in "
-            f"{far.pages:,} pages take {far.ratio:.1f} times as long as as many side by side"
+            f"{reading.cpu}: the largest matrix takes {matrix.ratio:.1f} times as long column by column as row "
+            f"by row; lines in {far.pages:,} pages take {far.ratio:.1f} times as long as as many side by side"
         )
 
     def draw(self, entry: Entry[TranslationTiming]) -> None:

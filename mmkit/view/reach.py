@@ -70,8 +70,8 @@ def alt_timing(state: TranslationTiming) -> str:
     ]
     reach = [f"{plural(one.pages, 'page')} {one.ratio:.1f} times" for one in state.reach]
     return (
-        f"Measured on {state.cpu}: by columns a matrix of {listed(matrices)} as long as by rows; a line in each of "
-        f"{listed(reach)} as long as as many lines together. ({state.source})"
+        f"Measured on {state.cpu}: column by column a matrix of {listed(matrices)} as long as row by row; "
+        f"a line in each of {listed(reach)} as long as as many lines together. ({state.source})"
     )
 
 

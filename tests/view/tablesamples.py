@@ -133,7 +133,7 @@ TABLE_PICTURES: dict[str, Callable[[], Picture]] = {
     "tlb, empty": lambda: TlbPicture(tlb(8, 2, done=0).run),
     "tlb, pseudo-LRU": lambda: TlbPicture(tlb(8, 4, policy="plru").run),
     "tlb, two processes": lambda: TlbPicture(tlb(8, 2, "two processes in turn", 31).run),
-    "tlb, recorded": lambda: TlbPicture(tlb(64, 4, "recorded: matrix by columns", 5000).run),
+    "tlb, recorded": lambda: TlbPicture(tlb(64, 4, "recorded: matrix column by column", 5000).run),
     **{f"trace {count}": lambda count=count: TracePicture(trace(count), count // 2) for count in (1, 40, 3000)},
     **{f"trace {name}": lambda name=name: TracePicture(
         trace_map(name, PATTERNS[name].make(), TlbGeometry(8, 2))) for name in PATTERNS},
