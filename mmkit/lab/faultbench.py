@@ -107,7 +107,8 @@ class FaultBench:
             raise ValueError(f"{MOST} processes are as many as can be drawn: let one end first")
         child = self.process.fork()
         child.name = "child"
-        told = f"Process {child.pid} is a child of {self.pid}: what was written, if anything, is shared and write-protected."
+        shared = "what was written, if anything, is shared and write-protected"
+        told = f"Process {child.pid} is a child of {self.pid}: {shared}."
         return self._did("fork", (), told)
 
     def exit(self) -> str:
