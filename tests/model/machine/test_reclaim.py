@@ -431,7 +431,7 @@ def test_nothing_is_lost_whatever_is_swapped(seed):
     first = machine.spawn("first")
     first.mm.mmap(area, 3000 * PAGE, RW, f.MAP_PRIVATE | f.MAP_ANONYMOUS | f.MAP_FIXED)
     held = {first: {}}
-    for number in range(2500):
+    for number in range(1300):
         process = rng.choice(list(held))
         pages = held[process]
         start = rng.randrange(3000)
@@ -457,7 +457,7 @@ def test_nothing_is_lost_whatever_is_swapped(seed):
                 machine.reclaim.shrink(rng.randrange(4), 64)
         if number % 250 == 0:
             machine.check()
-    assert machine.reclaim.swapped_out > 100
+    assert machine.reclaim.swapped_out > 60
     for process, pages in held.items():
         for page, content in pages.items():
             assert process.read(area + page * PAGE + 100, 2) == content

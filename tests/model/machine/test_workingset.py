@@ -112,15 +112,15 @@ def test_shadows_go_with_what_they_are_of(machine):
 
 
 def majors_of_a_hot_part(shadows):
-    """Read 300 pages of a file again and again, between them others only once; how often the 300 had to be fetched.
+    """Read 100 pages of a file again and again, between them others only once; how often the 100 had to be fetched.
 
-    1500 pages of memory that nobody uses stand by: room that the file could have.
+    700 pages of memory that nobody uses stand by: room that the file could have.
     """
-    machine, hot, most, rounds = Machine("X86_64", "16MiB", swap="8MiB"), 300, 2500, 4
+    machine, hot, most, rounds = Machine("X86_64", "8MiB", swap="4MiB"), 100, 1200, 3
     if not shadows:
         machine.workingset.evicted = lambda key, page: None
     process, found = machine.spawn(), 0
-    process.write(process.mmap(1500 * PAGE), b"x" * 1500 * PAGE)
+    process.write(process.mmap(700 * PAGE), b"x" * 700 * PAGE)
     file = machine.create_file("/data", (hot + rounds * most) * PAGE, cached=False)
     at = process.mm.mmap(0, file.size_bytes, f.PROT_READ, f.MAP_SHARED, file.open("r"))
     for part in range(rounds):
@@ -136,8 +136,8 @@ def majors_of_a_hot_part(shadows):
 
 def test_what_is_used_again_and_again_survives_a_stream():
     """Without shadows each round of the stream washes the hot pages away: they are never seen twice."""
-    assert majors_of_a_hot_part(shadows=False) == 4 * 300
-    assert majors_of_a_hot_part(shadows=True) == 2 * 300, "the first time, and once more; then they are active"
+    assert majors_of_a_hot_part(shadows=False) == 3 * 100
+    assert majors_of_a_hot_part(shadows=True) == 2 * 100, "the first time, and once more; then they are active"
 
 
 def test_pages_that_come_back_let_active_ones_age():
