@@ -76,8 +76,8 @@ lab.use_file(first=0, pages=40, pid=100)
 lab.use_file(first=30, pages=10, pid=100)
 lab.write(64, pid=101)
 lab.write(24, pid=101)
-lab.read_again(12, 8, pid=100)
-lab.go(next(n for n, entry in enumerate(lab.timeline.entries) if n > 185 and "swapped out" in entry.label))
+lab.write(32, pid=101)
+lab.go(next(n for n, entry in enumerate(lab.timeline.entries) if "E9 " in entry.label and "swapped out" in entry.label))
 lab""",
     "tlb": """from mmkit.lab import TlbLab
 lab = TlbLab("nine pages in turn", entries=8, ways=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mmkit.model.machinestate import FaultState, FrameState, MemberState, PageState
+from mmkit.record import replace
 from mmkit.view import ink
 from mmkit.view.artist import Box, Boxes
 from mmkit.view.ink import Ink
@@ -42,7 +43,7 @@ def _alt_member(member: MemberState) -> str:
 
 
 class FaultPicture(Picture):
-    """A lane of pages for each process; between them the frames, and lines from every page to the frame behind it."""
+    """A lane of pages for each process; between them the frames, with a line to each from its pages."""
 
     def __init__(self, state: FaultState, before: FaultState | None = None) -> None:
         super().__init__(_TOP + MOST_MEMBERS * _LANE + 200)
@@ -54,9 +55,11 @@ class FaultPicture(Picture):
         self.outlines = self.line([], [], ink.TEXT, 2.4, live=True, zorder=6)
         self._pen = Pen(self, 150)
         self._write = self._pen.write
-        names = [Entry(_INKS[kind], name) for kind, name in KINDS.items()]
+        # No letters: the boxes below have frames and signs in their place.
+        names = [Entry(replace(_INKS[kind], letter=""), name) for kind, name in KINDS.items()]
         legend_row(self, 66, [("", names)])
-        self.note(self.width - MARGIN, 66, "▣ write-protected   ✎ dirty", ha="right", va="center")
+        signs = "▣ write-protected   ✎ dirty   bold outline: changed"
+        self.note(self.width - MARGIN, 66, signs, ha="right", va="center")
         self.update(state, before)
 
     def update(self, state: FaultState, before: FaultState | None = None) -> None:
@@ -85,11 +88,9 @@ class FaultPicture(Picture):
                 boxes.append(box)
                 inks.append(_INKS[page.kind])
                 self._write_page(page, box, number, row == 0)
-                if page.pfn in places and page.pfn is not None:
-                    frame = places[page.pfn]
-                    x, there = (box.left + box.right) / 2, (frame.left + frame.right) / 2
-                    ends = (box.bottom, frame.top) if row < above else (box.top, frame.bottom)
-                    lines.append([(x, ends[0]), (there, ends[1])])
+                if page.pfn is not None and page.pfn in places and page.kind != "z":
+                    far = _LANE * (above - 1 - row if row < above else above - row)
+                    lines.append(_line_between(box, places[page.pfn], far))
                 if _is_new(state, before, row, number):
                     changed.append(box)
         for each in state.frames[:MOST_FRAMES]:
@@ -148,6 +149,19 @@ class FaultPicture(Picture):
                     ha="center", colour=colour)  # fmt: skip
         what = f"page {frame.file_page}, " if frame.file_page is not None else ""
         self._write(middle, box.top + 44, f"{what}holds {frame.content}", 10, ha="center", colour=colour)
+
+
+def _line_between(page: Box, frame: Box, far: float) -> list[tuple[float, float]]:
+    """Return a line from a page to its frame; past the lanes between, if any, it goes down (up) the gap beside it.
+
+    ``far`` is the height of those lanes, negative upwards. The zero page has no lines: each page says its number.
+    """
+    x, there, gap = (page.left + page.right) / 2, (frame.left + frame.right) / 2, page.right + 1.5
+    start, goal = (page.bottom, frame.top) if frame.top > page.top else (page.top, frame.bottom)
+    if not far:
+        return [(x, start), (there, goal)]
+    away = 7 if far > 0 else -7
+    return [(x, start), (gap, start + away), (gap, start + far + away / 2), (there, goal)]
 
 
 def _is_new(state: FaultState, before: FaultState | None, row: int, number: int) -> bool:
