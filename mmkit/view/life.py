@@ -91,7 +91,10 @@ class LifePicture(Picture):
         """Draw the pages of the area that the address lies in."""
         area = _area_of(state)
         if area is None:
-            self._write(MARGIN, _STRIP, "No address has been used yet.", 10.5, colour=ink.MUTED)
+            words = "No address is followed yet."
+            if state.addr is not None:
+                words = f"No area holds 0x{state.addr:x}."
+            self._write(MARGIN, _STRIP, words, 10.5, colour=ink.MUTED)
             return
         was = next((one.pages for one in then.areas if one.start == area.start), "")
         cell = min(24.0, (self.width - 2 * MARGIN) / len(area.pages))
@@ -147,7 +150,7 @@ class LifePicture(Picture):
 
     def _draw_walk(self, state: LifeState, then: LifeState) -> None:
         top, low = _WALK + 4, _WALK + 44
-        known = f"frame 0x{state.tlb_frame:x}" if state.tlb_frame is not None else "no translation"
+        known = f"frame 0x{state.tlb_frame:x}" if state.tlb_frame is not None else "not this page"
         box = Box(MARGIN, top, 122, low)
         focus = ink.ON_PATH if state.focus == "tlb" else ink.FIELD if state.tlb_frame is not None else ink.VACANT
         self._box(box, focus, state.tlb_frame != then.tlb_frame and state.addr == then.addr)

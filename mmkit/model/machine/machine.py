@@ -169,8 +169,8 @@ class Machine:
 
     def settle(self, page: Page) -> None:
         """Let a page be unevictable while a locked area maps it, and go back to the others when none does."""
-        areas = [space.index.find(number << 12) for space, number in self.rmap_of(page)]
-        locked = any(vma is not None and vma.vm_flags & VM_LOCKED for vma in areas)
+        found = [(number << 12, space.index.find(number << 12)) for space, number in self.rmap_of(page)]
+        locked = any(vma and vma.vm_start <= addr and vma.vm_flags & VM_LOCKED for addr, vma in found)
         if locked != bool(page.flags & PageFlags.unevictable):
             self.lru.add(page, UNEVICTABLE if locked else None)
 

@@ -55,6 +55,7 @@ class CountedIndex(VmaIndex):
         super().__init__()
         self.objects, self.page_cache = objects, page_cache
         self.addresses: dict[int, int] = {}
+        self.removed: list[Vma] = []
 
     def insert(self, vma: Vma) -> None:
         """File a new area. Raises OutOfMemory; nothing has changed then."""
@@ -67,11 +68,19 @@ class CountedIndex(VmaIndex):
         super().split(vma, upper)
 
     def remove(self, vma: Vma, filled: bool = False) -> None:
-        """Take an area out."""
+        """Take an area out; unless others fill its room, its object stays until :meth:`free_removed`."""
         super().remove(vma, filled)
-        self.objects.free("vm_area_struct", self.addresses.pop(id(vma)))
-        if vma.vm_file is not None:
-            self.page_cache.leave(vma.vm_file.file)
+        self.removed.append(vma)
+        if filled:
+            self.free_removed()
+
+    def free_removed(self) -> None:
+        """Give the objects of areas back that were taken out; their pages are gone by now (remove_vma())."""
+        for vma in self.removed:
+            self.objects.free("vm_area_struct", self.addresses.pop(id(vma)))
+            if vma.vm_file is not None:
+                self.page_cache.leave(vma.vm_file.file)
+        self.removed.clear()
 
     def _enter(self, vma: Vma) -> None:
         self.addresses[id(vma)] = self.objects.alloc("vm_area_struct")

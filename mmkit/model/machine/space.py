@@ -52,7 +52,7 @@ class MachineMm(MmStruct):
         except MemoryError:
             machine.objects.free("mm_struct", self.address)
             raise
-        self.index = CountedIndex(machine.objects, machine.page_cache)
+        self.index: CountedIndex = CountedIndex(machine.objects, machine.page_cache)
         self.find_vma = self.index.find
         self.resident = self.pages = PtePages(self)
         self.min_flt = self.maj_flt = 0
@@ -121,6 +121,7 @@ class MachineMm(MmStruct):
         """Free the tables of [start, end), where no area is any more, but not those of the areas next to it."""
         below, above = self.index.before(start), self.index.find(end)
         self.table.free_range(start, end, below.vm_end if below else 0, above.vm_start if above else 1 << 64)
+        self.index.free_removed()
 
     def free_empty_tables(self, start: int, end: int) -> None:
         """Free tables of the last level for parts of [start, end) that are empty (try_to_free_pte())."""

@@ -42,12 +42,13 @@ def unmap_range(mm: MmStruct, start: int, end: int) -> None:
     last = areas[-1]
     if last.vm_end > end:
         areas[-1] = split(mm, last, end, limited=False)[0]
-    zap(mm, start, end)
     for vma in areas:
         mm.account(vma.vm_flags, -vma.pages)
         if vma.vm_flags & VM_LOCKED:
             mm.locked_vm -= vma.pages
         remove(mm, vma)
+    # Nobody finds the areas any more: now their pages can go, then the tables.
+    zap(mm, start, end)
     mm.free_tables(start, end)
 
 
