@@ -105,7 +105,7 @@ class LifeBench:
         found = [plural(faults, "page fault") if faults else "no page fault"]
         for name, now, old in (
             ("resident", after.rss, before.rss), ("for page tables", after.tables, before.tables),
-            ("free in the zone", after.free_pages, before.free_pages),
+            ("free", after.free_pages, before.free_pages),
         ):  # fmt: skip
             if now != old:
                 found.append(f"{plural(abs(now - old), 'page')} {'more' if now > old else 'less'} {name}")

@@ -231,7 +231,7 @@ class LifePicture(Picture):
             if state.in_hand and state.in_hand[1] == order:
                 self._box(Box(box.left, top + 51, box.right, top + 67), ink.IN_HAND)
                 self._write(middle, top + 59, f"{state.in_hand[0]:x}", 9, ha="center", mono=True, colour=ink.PAPER)
-        words = f"{state.free_pages:,} pages of the zone are free, on all lists"
+        words = f"{state.free_pages:,} pages are free, on these lists and others"
         self._write(left, top + 80, words, 10, colour=ink.MUTED)
 
     def _head(self, left: float, name: str, words: str, focus: bool) -> None:
