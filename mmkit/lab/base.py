@@ -130,6 +130,14 @@ class Lab(widgets.VBox):
         self.show(f" This replaces {dropped} undone operation{'s' * (dropped > 1)}." if dropped else "")
         return result
 
+    def act_step_by_step(self, title: str, do: Callable[[Any], str]) -> None:
+        """As :meth:`act`, but show the first of its steps; the last one's words are what ``do`` returns."""
+        self.act(title, do, told=str)
+        start = self.timeline.ends[-2] + 1
+        if len(self.timeline) - start > 1:
+            self.timeline.go(start)
+            self.show(" Forward goes on, step by step; Last shows what came of it.")
+
     def is_step(self, event: Event) -> bool:
         """Say whether the timeline keeps an event."""
         return True

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import ipywidgets as widgets
 
 from mmkit.lab.bar import button, menu, row, text
@@ -70,38 +68,30 @@ class LifeLab(Lab):
 
     # -- what can be done ---------------------------------------------------------------------------------------------
 
-    def _call(self, title: str, do: Any) -> None:
-        """Let it happen, and show its first step."""
-        self.act(title, do, told=str)
-        start = self.timeline.ends[-2] + 1
-        if len(self.timeline) - start > 1:
-            self.timeline.go(start)
-            self.show(" Forward goes on, step by step; Last shows what came of it.")
-
     @handler
     def malloc(self, size: int | str | None = None) -> None:
         """Call malloc() with so many bytes: a number, or text such as "0x1000" or "64 KiB"."""
         given = self.size_box.value if size is None else size
         number = parse_length(given) if isinstance(given, str) else given
-        self._call(f"call malloc({number})", lambda bench: bench.malloc(number))
+        self.act_step_by_step(f"call malloc({number})", lambda bench: bench.malloc(number))
 
     @handler
     def write(self, place: str | None = None, addr: int | str | None = None) -> None:
         """Write one byte of a block: "the first byte", "the next untouched page" or "the last byte"."""
         at, where = self._block(addr), self.place_menu.value if place is None else place
-        self._call(f"write {where} of 0x{at:x}", lambda bench: bench.write(at, where))
+        self.act_step_by_step(f"write {where} of 0x{at:x}", lambda bench: bench.write(at, where))
 
     @handler
     def read(self, place: str | None = None, addr: int | str | None = None) -> None:
         """Read one byte of a block: "the first byte", "the next untouched page" or "the last byte"."""
         at, where = self._block(addr), self.place_menu.value if place is None else place
-        self._call(f"read {where} of 0x{at:x}", lambda bench: bench.read(at, where))
+        self.act_step_by_step(f"read {where} of 0x{at:x}", lambda bench: bench.read(at, where))
 
     @handler
     def free(self, addr: int | str | None = None) -> None:
         """Call free()."""
         at = self._block(addr)
-        self._call(f"call free(0x{at:x})", lambda bench: bench.free(at))
+        self.act_step_by_step(f"call free(0x{at:x})", lambda bench: bench.free(at))
 
     def _block(self, given: int | str | None) -> int:
         if given is not None:

@@ -88,14 +88,6 @@ class ReclaimLab(Lab):
 
     # -- what can be done ---------------------------------------------------------------------------------------------
 
-    def _call(self, title: str, do: Any) -> None:
-        """Let it happen, and show its first step."""
-        self.act(title, do, told=str)
-        start = self.timeline.ends[-2] + 1
-        if len(self.timeline) - start > 1:
-            self.timeline.go(start)
-            self.show(" Forward goes on, step by step; Last shows what came of it.")
-
     def _pid(self, given: int | None) -> int:
         return int(self.process_menu.value) if given is None else given
 
@@ -114,7 +106,7 @@ class ReclaimLab(Lab):
     def write(self, pages: int | None = None, pid: int | None = None) -> None:
         """Let a process write so many pages that it has not had so far."""
         who, count = self._pid(pid), self._count(pages)
-        self._call(f"{self._who(who)} writes {count} new pages", lambda bench: bench.write(who, count))
+        self.act_step_by_step(f"{self._who(who)} writes {count} new pages", lambda bench: bench.write(who, count))
 
     @handler
     def read_again(self, first: int | None = None, pages: int | None = None, pid: int | None = None) -> None:
@@ -129,7 +121,9 @@ class ReclaimLab(Lab):
     def _again(self, first: int | None, pages: int | None, pid: int | None, write: bool) -> None:
         who, (start, count, words) = self._pid(pid), self._stretch(first, pages)
         does = "writes" if write else "reads"
-        self._call(f"{self._who(who)} {does} {words} again", lambda bench: bench.use(who, start, count, write))
+        self.act_step_by_step(
+            f"{self._who(who)} {does} {words} again", lambda bench: bench.use(who, start, count, write)
+        )
 
     @handler
     def use_file(
@@ -139,36 +133,38 @@ class ReclaimLab(Lab):
         who, (start, count, words) = self._pid(pid), self._stretch(first, pages)
         how = self.way_menu.value if way is None else way
         title = f"{self._who(who)} uses {words} of the file through {how}"
-        self._call(title, lambda bench: bench.use_file(who, start, count, how))
+        self.act_step_by_step(title, lambda bench: bench.use_file(who, start, count, how))
 
     @handler
     def lock(self, first: int | None = None, pages: int | None = None, pid: int | None = None) -> None:
         """Let a process lock pages that it has written before into memory."""
         who, (start, count, words) = self._pid(pid), self._stretch(first, pages)
-        self._call(f"{self._who(who)} locks {words}", lambda bench: bench.lock(who, start, count))
+        self.act_step_by_step(f"{self._who(who)} locks {words}", lambda bench: bench.lock(who, start, count))
 
     @handler
     def start(self, name: str | None = None) -> None:
         """Start another process."""
-        self._call("start a process", lambda bench: bench.start(name))
+        self.act_step_by_step("start a process", lambda bench: bench.start(name))
 
     @handler
     def exit(self, pid: int | None = None) -> None:
         """End a process."""
         who = self._pid(pid)
-        self._call(f"{self._who(who)} ends", lambda bench: bench.exit(who))
+        self.act_step_by_step(f"{self._who(who)} ends", lambda bench: bench.exit(who))
 
     @handler
     def set_oom_score_adj(self, adj: int | None = None, pid: int | None = None) -> None:
         """Let a process have more points, or fewer; -1000: it is never killed."""
         who, value = self._pid(pid), _number(self.adj_box.value if adj is None else adj, "oom_score_adj")
-        self._call(f"oom_score_adj of {self._who(who)} := {value}", lambda bench: bench.set_oom_score_adj(who, value))
+        self.act_step_by_step(
+            f"oom_score_adj of {self._who(who)} := {value}", lambda bench: bench.set_oom_score_adj(who, value)
+        )
 
     @handler
     def set_swappiness(self, value: int | None = None) -> None:
         """Say how much rather anonymous pages go than files', from 0 to 200."""
         number = _number(self.swappiness_box.value if value is None else value, "swappiness")
-        self._call(f"swappiness := {number}", lambda bench: bench.set_swappiness(number))
+        self.act_step_by_step(f"swappiness := {number}", lambda bench: bench.set_swappiness(number))
 
 
 def _number(given: int | str, what: str) -> int:

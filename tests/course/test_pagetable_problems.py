@@ -14,22 +14,11 @@ SEEDS = range(1, 60)
 KINDS = [TakeApart, WalkByHand, HowManyTables, HowManyMisses, WhichErrorCode, DoesItReach, WhatIsLeft]
 
 
-def solved(kind, solve):
-    """Solve every problem from its text; returns the answers."""
-    answers = []
-    for problem in map(kind, SEEDS):
-        answer = solve(problem.question().text)
-        verdict = problem.check(answer)
-        assert verdict, (problem, answer, verdict)
-        answers.append(answer)
-    return answers
-
-
 def numbers(text):
     return [int(found, 16) for found in re.findall(r"`0x([0-9a-f]+)`", text)]
 
 
-def test_indices_by_cutting_a_string_of_bits():
+def test_indices_by_cutting_a_string_of_bits(solved):
     def solve(text):
         arch, level = re.search(r"\((X86\w*)\)", text)[1], re.search(r"of the (\w+) table", text)[1]
         levels = PRESETS[arch].levels
@@ -40,28 +29,28 @@ def test_indices_by_cutting_a_string_of_bits():
                 return int(index, 2)
         raise AssertionError(text)
 
-    assert len(set(solved(TakeApart, solve))) > 20
+    assert len(set(solved(TakeApart, SEEDS, solve))) > 20
 
 
-def test_walks_by_looking_words_up_in_the_table_that_is_written_there():
+def test_walks_by_looking_words_up_in_the_table_that_is_written_there(solved):
     def solve(text):
         words = {int(a, 16): int(w, 16) for a, w in re.findall(r"\| `0x([0-9a-f]+)` \| `0x([0-9a-f]+)` \|", text)}
         cr3, addr = numbers(text)[0], numbers(text)[-1]
         table = words[cr3 + addr // 2**22 * 4] // 4096 * 4096
         return words[table + addr // 4096 % 1024 * 4] // 4096 * 4096 + addr % 4096
 
-    solved(WalkByHand, solve)
+    solved(WalkByHand, SEEDS, solve)
 
 
-def test_tables_by_counting_prefixes():
+def test_tables_by_counting_prefixes(solved):
     def solve(text):
         pages = numbers(text)
         return 1 + sum(len({page // 512**level // 4096 for page in pages}) for level in (1, 2, 3))
 
-    assert len(set(solved(HowManyTables, solve))) > 5
+    assert len(set(solved(HowManyTables, SEEDS, solve))) > 5
 
 
-def test_misses_by_a_list_for_each_set():
+def test_misses_by_a_list_for_each_set(solved):
     def solve(text):
         entries = int(re.search(r"TLB of (\d+)", text)[1])
         sets = int(found[1]) if (found := re.search(r"(\d+) sets of", text)) else 1
@@ -76,10 +65,10 @@ def test_misses_by_a_list_for_each_set():
             del held[entries // sets :]
         return misses
 
-    assert len(set(solved(HowManyMisses, solve))) > 3
+    assert len(set(solved(HowManyMisses, SEEDS, solve))) > 3
 
 
-def test_error_codes_by_the_rules_of_the_manual():
+def test_error_codes_by_the_rules_of_the_manual(solved):
     def solve(text):
         user, there = "User code" in text, "there is a page" in text
         how = "w" if " writes " in text else "x" if " fetches " in text else "r"
@@ -91,19 +80,19 @@ def test_error_codes_by_the_rules_of_the_manual():
             return "none"
         return there + 2 * (how == "w") + 4 * user + 16 * (how == "x")
 
-    answers = solved(WhichErrorCode, solve)
+    answers = solved(WhichErrorCode, SEEDS, solve)
     assert 0.1 < answers.count("none") / len(answers) < 0.6
 
 
-def test_reach_by_multiplying():
+def test_reach_by_multiplying(solved):
     def solve(text):
         entries = int(re.search(r"has ([\d,]+) entries", text)[1].replace(",", ""))
         return entries * (2048 if "2 MiB" in text else 4)
 
-    solved(DoesItReach, solve)
+    solved(DoesItReach, SEEDS, solve)
 
 
-def test_what_is_left_by_striking_rows_out():
+def test_what_is_left_by_striking_rows_out(solved):
     def solve(text):
         if "not told to use PCIDs" in text:
             assert "| PCID |" not in text
@@ -117,7 +106,7 @@ def test_what_is_left_by_striking_rows_out():
             return len(rows)
         return len([row for row in rows if row[2] or row[1] != pcid])
 
-    assert len(set(solved(WhatIsLeft, solve))) > 3
+    assert len(set(solved(WhatIsLeft, SEEDS, solve))) > 3
     for problem in map(WhatIsLeft, SEEDS):
         assert f"leaves {problem.answer(problem._state)} of {len(problem._state.entries)}." in problem.solution().text
 

@@ -11,14 +11,7 @@ from mmkit.course.slab import ChooseOrder, KmallocGives, WasteInSlab, WhichNext,
 SEEDS = range(40)
 
 
-def solved(kind, solve):
-    """``solve`` gets the text of a question, and answers as a reader would."""
-    for seed in SEEDS:
-        problem = kind(seed)
-        assert problem.check(solve(problem.question().text.split("\n\n", 1)[1])).right is True, seed
-
-
-def test_waste_at_the_end_by_laying_objects_down_one_by_one():
+def test_waste_at_the_end_by_laying_objects_down_one_by_one(solved):
     def solve(text):
         size, pages = map(int, re.search(r"of (\d+) bytes.*slabs of (\d+) page", text).groups())
         end = 0
@@ -26,10 +19,10 @@ def test_waste_at_the_end_by_laying_objects_down_one_by_one():
             end += size
         return hex(pages * 4096 - end)
 
-    solved(WasteInSlab, solve)
+    solved(WasteInSlab, SEEDS, solve)
 
 
-def test_the_order_by_the_rule_in_the_question():
+def test_the_order_by_the_rule_in_the_question(solved):
     def solve(text):
         size, cpus = map(int, re.search(r"of (\d+) bytes, on a machine with (\d+) CPUs", text).groups())
         least = min(4 * (len(f"{cpus:b}") + 1), 32768 // size)
@@ -40,17 +33,17 @@ def test_the_order_by_the_rule_in_the_question():
                     return order
         raise AssertionError(text)
 
-    solved(ChooseOrder, solve)
+    solved(ChooseOrder, SEEDS, solve)
 
 
-def test_the_next_object_from_a_stack():
+def test_the_next_object_from_a_stack(solved):
     def solve(text):
         taken = int(re.search(r"takes (\d+) objects", text)[1])
         freed = [int(n) for n in re.findall(r"\d+", re.search(r"gives back ([^.]*)\.", text)[1])]
         stack = [*range(100, taken, -1), *freed]
         return [stack.pop(), stack.pop()][1]
 
-    solved(WhichNext, solve)
+    solved(WhichNext, SEEDS, solve)
 
 
 def test_the_first_of_two_is_told_from_the_second():
@@ -59,22 +52,22 @@ def test_the_first_of_two_is_told_from_the_second():
     assert "the first of the two" in problem.check(last).why
 
 
-def test_kmalloc_gives_the_smallest_class():
+def test_kmalloc_gives_the_smallest_class(solved):
     def solve(text):
         size = int(re.search(r"kmalloc\((\d+)\)", text)[1])
         powers = next(1 << k for k in range(3, 14) if 1 << k >= size)
         return min(odd for odd in (powers, 96, 192) if odd >= size)
 
-    solved(KmallocGives, solve)
+    solved(KmallocGives, SEEDS, solve)
 
 
-def test_who_finds_it_by_what_is_written():
+def test_who_finds_it_by_what_is_written(solved):
     def solve(text):
         if "writes" not in text.split("Which part")[0]:
             return "F"
         return "p" if "gives it back" in text else "Z"
 
-    solved(WhoFindsIt, solve)
+    solved(WhoFindsIt, SEEDS, solve)
 
 
 def test_every_detective_but_the_witness_is_right_for_some_seed():
