@@ -12,7 +12,7 @@ from mmkit.course import Problem
 
 @pytest.fixture
 def solved() -> Callable[[type[Problem], Iterable[int], Callable[[str], Any]], list[Any]]:
-    """Solve the problems of these seeds from their texts alone, without the title, each rightly; returns the answers."""
+    """Solve the problems of these seeds from their texts alone, without the title; returns the answers."""
 
     def solve_all(kind: type[Problem], seeds: Iterable[int], solve: Callable[[str], Any]) -> list[Any]:
         answers = []
