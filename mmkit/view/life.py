@@ -134,7 +134,8 @@ class LifePicture(Picture):
     def _draw_blocks(self, state: LifeState, area: AreaLine, cell: float) -> None:
         """Draw a bracket under what malloc gave, and say where the next would come from."""
         scale, y = cell / 4096, _STRIP + 43
-        for block in state.blocks:
+        self._labelled = 0.0
+        for block in sorted(state.blocks, key=lambda block: block.addr):
             if area.start <= block.addr < area.end:
                 left, right = (MARGIN + (at - area.start) * scale for at in (block.addr, block.addr + block.size))
                 self._bracket(left, right, y, block_of(block), ink.TEXT)
@@ -144,7 +145,12 @@ class LifePicture(Picture):
 
     def _bracket(self, left: float, right: float, y: float, words: str, colour: str) -> None:
         self._paths.append([(left, y - 3), (left, y + 2), (right, y + 2), (right, y - 3)])
-        self._write((left + right) / 2, y + 9, words, 9.5, ha="center", colour=colour)
+        # Beside the label before it, if there is room; else the bracket has to do.
+        half = text_width(words, 9.5) / 2
+        middle = max((left + right) / 2, self._labelled + 8 + half)
+        if middle + half <= self.width - MARGIN:
+            self._write(middle, y + 9, words, 9.5, ha="center", colour=colour)
+            self._labelled = middle + half
 
     # -- the way ------------------------------------------------------------------------------------------------------
 

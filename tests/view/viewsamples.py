@@ -9,6 +9,7 @@ import numpy as np
 from beforesamples import BEFORE_AFTER_PICTURES
 from fragsamples import FRAGMENTATION_PICTURES
 from kmallocsamples import KMALLOC_PICTURES
+from machinesamples import MACHINE_PICTURES
 from slabsamples import SLAB_PICTURES
 from tablesamples import TABLE_PICTURES
 from vmasamples import VMA_PICTURES
@@ -183,6 +184,7 @@ PICTURES: dict[str, Callable[[], Picture]] = {
     **BEFORE_AFTER_PICTURES,
     **VMA_PICTURES,
     **TABLE_PICTURES,
+    **MACHINE_PICTURES,
 }  # fmt: skip
 
 
