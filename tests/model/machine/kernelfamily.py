@@ -27,7 +27,8 @@ from mmkit import Machine
 from mmkit.errors import FatalSignal, MmError
 from mmkit.model import vmaflags as f
 from mmkit.model.machine.usage import usage_of
-from mmkit.model.vma.resident import FILE, SHMEM
+from mmkit.model.pageflags import PageFlags
+from mmkit.model.vma.resident import FILE, SHMEM, ZERO
 
 PAGE, WINDOW, PAGES = 4096, 0x1_0000_0000, 48
 FIELDS = ("Rss", "Pss", "Shared_Clean", "Shared_Dirty", "Private_Clean", "Private_Dirty", "Referenced", "Anonymous",
@@ -171,15 +172,24 @@ class Family:
 
     @staticmethod
     def _unsure(member) -> list[tuple[int, int]]:
-        """Areas with file pages that came over a fork, old: whether those are referenced is up to the LRU's batches."""
+        """Areas with old pages of files, or old ones that were given up or populated, of which nobody can be sure.
+
+        The kernel moves pages between its lists once a processor has a batch of them, and changes marks with it: so
+        whether they are referenced depends on what else has been moved.
+        """
         pages = member.mm.pages
+
+        def is_unsure(page: int, kind: str) -> bool:
+            if kind == ZERO or pages.raw(page) & pages.young:
+                return False
+            flags = pages.struct_page(page).flags
+            moving = not flags & PageFlags.swapbacked or flags & (PageFlags.referenced | PageFlags.active)
+            return kind in (FILE, SHMEM) or bool(moving)
+
         return [
             (vma.vm_start, vma.vm_end)
             for vma in member.mm.vmas
-            if any(
-                kind in (FILE, SHMEM) and not pages.raw(page) & pages.young
-                for page, kind in pages.within(vma.vm_start, vma.vm_end)
-            )
+            if any(is_unsure(page, kind) for page, kind in pages.within(vma.vm_start, vma.vm_end))
         ]
 
     @staticmethod
