@@ -139,7 +139,7 @@ class ProcFs:
     def _status(self, process: Process) -> str:
         state = process.mm.snapshot()
         sizes = status.sizes_of(state.counters, state.layout)
-        tables = process.mm.table.nr_tables - 1
+        tables = process.mm.nr_pgtables
         rows = {"Name": f"\t{process.name}", "Pid": f"\t{process.pid}", "PPid": f"\t{process.parent}"}
         names = (
             "VmSize",

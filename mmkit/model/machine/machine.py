@@ -91,7 +91,6 @@ class Machine:
         self.min_flt = self.maj_flt = 0
         """Faults that were served, ever."""
         self._next_pid, self._next_asid = 100, 1
-        self._newest: Page | None = None
         self.cpus = tuple(Cpu(self, number) for number in range(nr_cpus))
 
     def __repr__(self) -> str:
@@ -155,12 +154,6 @@ class Machine:
                 cpu.space = None
         self.spaces = [each for each in self.spaces if each is not space]
 
-    def release(self, page: Page) -> None:
-        """Drop the reference that an entry held."""
-        if page.refcount == 1 and page is self._newest:
-            self._newest = None
-        self.frames.put(page)
-
     # -- reclaim ------------------------------------------------------------------------------------------------------
 
     def rmap_of(self, page: Page) -> list[tuple[MachineMm, int]]:
@@ -179,24 +172,22 @@ class Machine:
         entries = [(space.pages.raw(number), space.pages.dirty) for space, number in self.rmap_of(page)]
         return bool(page.flags & PageFlags.dirty) or any(raw & dirty for raw, dirty in entries)
 
-    def swap_out(self, page: Page) -> bool:
-        """Let the entries of an anonymous page lead to a slot, and the page be free; returns whether it was written.
+    def swap_out(self, page: Page, write: bool) -> None:
+        """Let the entries of an anonymous page lead to a slot, and the page be free.
 
-        A slot that has it still, unchanged, need not be written.
+        ``write`` is False for a page that the swap cache has a slot for, which holds it still, unchanged.
         """
-        slot, users = self.swap.slot_of(page), self.rmap_of(page)
-        stale = slot is None or self.pages_dirty(page)
+        slot = self.swap.slot_of(page)
         if slot is None:
             slot = self.swap.alloc()
             self.swap.cache_page(slot, page)
-        if stale:
+        if write:
             self.swap.write(slot, self.frames.read(page.pfn << 12, self.arch.page_size))
         self.workingset.evicted((SLOT, slot), page)
-        for space, number in users:
+        for space, number in self.rmap_of(page):
             space.pages.to_swap(number, slot)
         self.swap.uncache(page)
-        self.release(page)
-        return stale
+        self.frames.put(page)
 
     def free_swap(self, page: Page) -> bool:
         """Give up the slot that has a page, unless an entry leads there; returns whether (folio_free_swap())."""
@@ -204,10 +195,9 @@ class Machine:
         if slot is None or self.swap.users(slot):
             return False
         self.swap.uncache(page)
-        self.workingset.forget((SLOT, slot))
         # Nobody but memory has it now.
         page.set_flags(PageFlags.dirty)
-        self.release(page)
+        self.frames.put(page)
         return True
 
     def unmap_everywhere(self, page: Page) -> None:

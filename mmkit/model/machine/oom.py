@@ -26,7 +26,7 @@ def badness(process: Process) -> int | None:
     if process.oom_score_adj == ADJ_MIN:
         return None
     mm, machine = process.mm, process.machine
-    points = mm.rss + len(mm.pages.swapped) + mm.table.nr_tables - 1
+    points = mm.rss + len(mm.pages.swapped) + mm.nr_pgtables
     return points + process.oom_score_adj * (total_pages(machine) // 1000)
 
 

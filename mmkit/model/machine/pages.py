@@ -77,7 +77,7 @@ class PtePages(ResidentPages):
             self.space.table.set_entry(page << 12, raw, make=True)
         except MemoryError:
             if struct is not None:
-                self.space.machine.release(struct)
+                self.space.machine.frames.put(struct)
             raise
         if struct is not None:
             struct.map()
@@ -88,10 +88,8 @@ class PtePages(ResidentPages):
     def _let_go(self, page: int) -> None:
         """Make an entry empty, and drop what it held: no TLB may know a frame any more when that is free."""
         kind, raw, fmt = self.kind(page), self.raw(page), self.space.table.format
-        struct = None if kind == ZERO else self.struct_page(page)
-        self.set(page, 0)
-        self.forget(page)
-        if struct is None:
+        struct = self._take_out(page, 0)
+        if kind == ZERO:
             return
         if kind in (FILE, SHMEM):
             if fmt.dirty(raw, self.last):
@@ -99,6 +97,13 @@ class PtePages(ResidentPages):
             if fmt.accessed(raw, self.last):
                 mark_accessed(struct, self.space.machine.lru)
         self.drop_mapping(page, struct)
+
+    def _take_out(self, page: int, entry: int) -> Page:
+        """Write an entry in place of one that leads to a frame, whose ``struct page`` is returned."""
+        struct = self.struct_page(page)
+        self.set(page, entry)
+        self.forget(page)
+        return struct
 
     def drop_mapping(self, page: int, struct: Page) -> None:
         """One entry less leads to a frame; with the last owner it is free."""
@@ -111,7 +116,7 @@ class PtePages(ResidentPages):
             self.space.machine.free_swap(struct)
         if struct.flags & PageFlags.unevictable and struct.refcount > 1:
             self.space.machine.settle(struct)
-        self.space.machine.release(struct)
+        self.space.machine.frames.put(struct)
 
     # -- ranges -------------------------------------------------------------------------------------------------------
 
@@ -146,19 +151,15 @@ class PtePages(ResidentPages):
 
     def to_swap(self, page: int, slot: int) -> None:
         """Let an entry lead to a slot in place of its frame (try_to_unmap_one())."""
-        struct = self.struct_page(page)
-        self.set(page, entry_of(slot, bool(struct.flags & PageFlags.anon_exclusive)))
-        self.forget(page)
+        exclusive = bool(self.struct_page(page).flags & PageFlags.anon_exclusive)
+        struct = self._take_out(page, entry_of(slot, exclusive))
         self.swapped[page] = slot
         self.space.machine.swap.share(slot)
         self.drop_mapping(page, struct)
 
     def unmap_reclaimed(self, page: int) -> None:
         """Make an entry empty."""
-        struct = self.struct_page(page)
-        self.set(page, 0)
-        self.forget(page)
-        self.drop_mapping(page, struct)
+        self.drop_mapping(page, self._take_out(page, 0))
 
     def move(self, old: int, new: int, length: int) -> None:
         """Move the entries of [old, old + length) to ``new``: frames stay, and nothing faults.
@@ -233,14 +234,12 @@ class PtePages(ResidentPages):
 
     def change_protection(self, vma: Vma, start: int, end: int) -> None:
         """Give the entries of [start, end) the rights that the area has now."""
-        fmt = self.space.table.format
         for page, kind in list(self.within(start, end)):
             raw = self.raw(page)
             kept = raw & (self.young | self.dirty)
             made = self.make(vma, self.pfn(page), self._may_write(vma, page, kind, raw)) & ~(self.young | self.dirty)
             if made | kept != raw:
                 self.set(page, made | kept)
-        assert fmt is self.space.table.format
 
     def _may_write(self, vma: Vma, page: int, kind: str, raw: int) -> bool:
         """Say whether an entry may let write at once, without a fault (can_change_pte_writable())."""

@@ -17,7 +17,7 @@ from mmkit.model.machine.oom import total_pages
 from mmkit.model.machine.pages import mark_accessed
 from mmkit.model.machine.pressurestate import Sight, Task
 from mmkit.model.machine.pressuresteps import Steps
-from mmkit.model.machine.process import ANONYMOUS, PAGE, RW, Process
+from mmkit.model.machine.process import ANONYMOUS, PAGE, RW
 from mmkit.model.reclaimstate import ReclaimState
 from mmkit.model.trace import Event, Trace
 from mmkit.model.vma.area import OpenFile
@@ -73,9 +73,8 @@ class Pressure:
         name = NAMES[len(self.tasks) % len(NAMES)] if name is None else name
         with self._doing(f"{name} is started"):
             process = self.machine.spawn(name)
-            own = self._with_memory(process, lambda: process.mmap(AREA_PAGES * PAGE, RW, ANONYMOUS))
-            opened = OpenFile(self.file, "rw")
-            mapping = self._with_memory(process, lambda: process.mmap(FILE_PAGES * PAGE, RW, f.MAP_SHARED, opened))
+            own = process.mmap(AREA_PAGES * PAGE, RW, ANONYMOUS)
+            mapping = process.mmap(FILE_PAGES * PAGE, RW, f.MAP_SHARED, OpenFile(self.file, "rw"))
             self.tasks[process.pid] = Task(process, self._called(name, process.pid), self._letter(name), own, mapping)
         return process.pid
 
@@ -121,8 +120,7 @@ class Pressure:
         task = self.alive(pid)
         self._must_have(task, first, count)
         with self._doing(f"{task.called} locks its pages"):
-            mm, addr = task.process.mm, task.own + first * PAGE
-            self._with_memory(task.process, lambda: mm.mlock(addr, count * PAGE))
+            task.process.mm.mlock(task.own + first * PAGE, count * PAGE)
 
     def set_oom_score_adj(self, pid: int, adj: int) -> None:
         """Write to ``/proc/PID/oom_score_adj``: from -1000 (never) to 1000 (first)."""
@@ -164,9 +162,6 @@ class Pressure:
             self.steps.end()
             self.relay.clear()
 
-    def _with_memory(self, process: Process, do: Callable[[], int | None]) -> int:
-        return self.machine.reclaim.with_memory(do, process) or 0
-
     def _use(self, task: Task, does: str, first: int, count: int, file: str = "") -> int:
         done = 0
         what = f"{does} {file}" if file else f"{does.removesuffix(' new')} its {'new ' * does.endswith('new')}pages"
@@ -182,7 +177,7 @@ class Pressure:
         addr = (task.mapping if file else task.own) + number * PAGE
         if does == FILE_USES["read"]:
             cache, lru = self.machine.page_cache, self.machine.lru
-            self._with_memory(task.process, lambda: mark_accessed(cache.get(self.file, number)[0], lru))
+            task.process.mm.with_memory(lambda: mark_accessed(cache.get(self.file, number)[0], lru))
         elif does.startswith("writes"):
             task.process.write(addr, bytes([number % 255 + 1]))
         else:

@@ -110,7 +110,7 @@ class Sight:
         adj = process.oom_score_adj
         if task.end:
             return ProcessLine(pid, task.called, task.letter, task.written, 0, 0, 0, adj, task.points or None, task.end)
-        swapped, tables = len(mm.pages.swapped), mm.table.nr_tables - 1
+        swapped, tables = len(mm.pages.swapped), mm.nr_pgtables
         return ProcessLine(pid, task.called, task.letter, task.written, mm.rss, swapped, tables, adj, badness(process))
 
     def _counters(self) -> tuple[tuple[str, int], ...]:

@@ -121,7 +121,7 @@ class Process:
     def _serve(self, addr: int, access: str) -> None:
         vma = area_for(self.mm, addr, access)
         self.mm.tell(AreaFound, addr, vma.vm_start, vma.perms, access == "w")
-        self.machine.reclaim.with_memory(lambda: self.mm.fault_in(vma, addr, access == "w"), self)
+        self.mm.with_memory(lambda: self.mm.fault_in(vma, addr, access == "w"))
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
@@ -134,7 +134,7 @@ class Process:
             self.machine.spaces.append(space)
             return self.machine.add(space, self.name, self.tgid)
 
-        child = self.machine.reclaim.with_memory(once, self)
+        child = self.mm.with_memory(once)
         child.oom_score_adj = self.oom_score_adj
         self.mm.tell(SchedProcessFork, self.pid, child.pid)
         return child

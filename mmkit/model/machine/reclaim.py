@@ -22,8 +22,7 @@ from mmkit.model.trace import Event
 
 if TYPE_CHECKING:
     from mmkit.model.machine.machine import Machine
-    from mmkit.model.machine.process import Process
-    from mmkit.model.zone import Zone
+    from mmkit.model.machine.space import MachineMm
 
 DEF_PRIORITY, SWAPPINESS, MAX_SWAPPINESS, MAX_RETRIES = 12, 60, 200, 16
 T = TypeVar("T")
@@ -34,6 +33,8 @@ class Reclaim:
 
     def __init__(self, machine: Machine, swappiness: int = SWAPPINESS, enabled: bool = True) -> None:
         self.machine, self.swappiness, self.enabled = machine, swappiness, enabled
+        # A zone without pages, such as Movable, has marks all the same; they do not count.
+        self._zones = [zone for zone in machine.memory.zones if zone.buddy]
         self._activated = {"anon": 0, "file": 0}
         """How many refaults had become active when reclaim ended last (snapshot_refaults())."""
         self.failures = 0
@@ -43,16 +44,16 @@ class Reclaim:
 
     # -- when ---------------------------------------------------------------------------------------------------------
 
-    def with_memory(self, do: Callable[[], T], process: Process | None = None) -> T:
+    def with_memory(self, do: Callable[[], T], mm: MachineMm | None = None) -> T:
         """Do what needs memory; where there is none, reclaim and do it again, or kill.
 
-        Raises OutOfMemory if nobody can be killed, FatalSignal SIGKILL if ``process`` itself was.
+        Raises OutOfMemory if nobody can be killed, FatalSignal SIGKILL if it was who uses ``mm``.
         """
         for _ in range(MAX_RETRIES if self.enabled else 0):
             try:
                 result = do()
             except OutOfMemory:
-                if not self.direct() and not self.kill(process):
+                if not self.direct() and not self.kill(mm):
                     raise
             else:
                 self.balance()
@@ -61,35 +62,35 @@ class Reclaim:
 
     def balance(self) -> None:
         """Let kswapd run if every zone has fallen below its low mark, until one is above its high mark."""
-        zones = [zone for zone in self.machine.memory.zones if zone.buddy]
-        if not self.enabled or self.failures >= MAX_RETRIES or self._above("low", zones):
+        if not self.enabled or self.failures >= MAX_RETRIES or self._above("low"):
             return
         self.woken += 1
-        high = sum(zone.watermarks.high for zone in zones)
-        self._tell(events.KswapdWake(self._free(), high))
-        for zone in zones:
+        self._tell(events.KswapdWake(self._free(), self._high()))
+        for zone in self._zones:
             zone.reclaim_active = True
-        while self.failures < MAX_RETRIES and not self._above("high", zones):
-            self.failures = 0 if self._balance_once(zones, max(CLUSTER, high)) else self.failures + 1
-        for zone in zones:
+        while self.failures < MAX_RETRIES and not self._above("high"):
+            self.failures = 0 if self._balance_once(max(CLUSTER, self._high())) else self.failures + 1
+        for zone in self._zones:
             zone.reclaim_active = False
         self._activated = dict(self.machine.workingset.activated)
         self._tell(events.KswapdSleep(self._free()))
 
-    def _balance_once(self, zones: list[Zone], wanted: int) -> int:
+    def _balance_once(self, wanted: int) -> int:
         """Look at more and more of the lists until a zone is above its high mark; returns how many pages went."""
         reclaimed, priority = 0, DEF_PRIORITY
-        while priority > 0 and not self._above("high", zones):
+        while priority > 0 and not self._above("high"):
             found = self.shrink(priority, wanted)
             reclaimed += found
             priority -= not found
         return reclaimed
 
-    @staticmethod
-    def _above(name: str, zones: list[Zone]) -> bool:
+    def _above(self, name: str) -> bool:
         """Say whether a zone has more than its mark free, and its reserve against requests for higher zones."""
-        top = len(zones[-1].lowmem_reserve) - 1
-        return any(zone.watermark_ok(0, getattr(zone.watermarks, name), top) for zone in zones)
+        top = len(self._zones[-1].lowmem_reserve) - 1
+        return any(zone.watermark_ok(0, getattr(zone.watermarks, name), top) for zone in self._zones)
+
+    def _high(self) -> int:
+        return sum(zone.watermarks.high for zone in self._zones)
 
     def direct(self) -> int:
         """Reclaim a cluster of pages for an allocation that has failed; returns how many it was."""
@@ -107,28 +108,25 @@ class Reclaim:
         self._tell(events.DirectReclaimEnd(reclaimed))
         return reclaimed
 
-    def kill(self, process: Process | None) -> bool:
+    def kill(self, mm: MachineMm | None) -> bool:
         """Kill the process with the most points; returns whether there was one.
 
-        Raises FatalSignal if it was ``process``.
+        Raises FatalSignal if it was who uses ``mm``.
         """
         victim = select_bad_process(self.machine)
         if victim is None:
             return False
         self.kills += 1
-        mm = victim.mm
+        points, lost = badness(victim) or 0, victim.mm
         self._tell(
-            events.MarkVictim(
-                victim.pid, victim.name, badness(victim) or 0, mm.rss, len(mm.pages.swapped),
-                mm.table.nr_tables - 1,
-            )
-        )  # fmt: skip
+            events.MarkVictim(victim.pid, victim.name, points, lost.rss, len(lost.pages.swapped), lost.nr_pgtables)
+        )
         signal = FatalSignal("SIGKILL", "SI_KERNEL", 0, "out of memory: it had the most points")
         for member in [each for each in self.machine if each.tgid == victim.tgid]:
             member.killed = signal
             member.exit()
         self.machine.memory.drain_pages()
-        if process is not None and not process.alive:
+        if mm is not None and not mm.mm_users:
             raise signal
         return True
 
@@ -174,15 +172,17 @@ class Reclaim:
 
     def _shares(self, priority: int) -> tuple[int, int]:
         """Return which parts of the anonymous and of the file lists to look at, as a proportion."""
-        # A zone without pages, such as Movable, has marks all the same; they do not count.
-        zones = [zone for zone in self.machine.memory.zones if zone.managed_pages]
-        lru, high = self.machine.lru, sum(zone.watermarks.high for zone in zones)
+        lru = self.machine.lru
         if not self.machine.swap.free:
             return 0, 1
         if priority == 0 and self.swappiness:
             return -1, -1  # Close to the end nothing is weighed: all of both.
         files = lru.size(INACTIVE_FILE) + lru.size(ACTIVE_FILE)
-        if files + self._free() <= high and not self._may_deactivate("anon") and lru.size(INACTIVE_ANON) >> priority:
+        if (
+            files + self._free() <= self._high()
+            and not self._may_deactivate("anon")
+            and lru.size(INACTIVE_ANON) >> priority
+        ):
             return 1, 0
         if lru.size(INACTIVE_FILE) >> priority and not self._may_deactivate("file"):
             return 0, 1
@@ -248,15 +248,14 @@ class Reclaim:
         machine = self.machine
         if not page.is_anon:
             return self._take_file(page, name, active)
-        if not page.flags & PageFlags.swapbacked and not machine.pages_dirty(page):
-            self._fate(page, "drop", "the process gave it up (MADV_FREE)", None)
-            machine.unmap_everywhere(page)
-        elif not page.flags & PageFlags.swapbacked:
+        if page.flags & PageFlags.swapbacked:
+            return self._take_anon(page, name, active)
+        if machine.pages_dirty(page):
             page.set_flags(PageFlags.swapbacked)
             return self._fate(page, "activate", "it was written to after MADV_FREE", ACTIVE_ANON)
-        else:
-            return self._take_anon(page, name, active)
+        self._fate(page, "drop", "the process gave it up (MADV_FREE)", None)
         self.dropped += 1
+        machine.unmap_everywhere(page)
         return True
 
     def _take_anon(self, page: Page, name: str, active: str) -> bool:
@@ -267,13 +266,14 @@ class Reclaim:
             return self._fate(page, "activate", "there is no room in swap", active)
         if page.refcount != page.mappings + cached:
             return self._fate(page, "keep", "somebody else holds it", name)
-        if cached and not machine.pages_dirty(page):
-            self._fate(page, "drop", "it was not used lately, and its slot has it still", None)
-            self.dropped += 1
-        else:
+        write = not cached or machine.pages_dirty(page)
+        if write:
             self._fate(page, "swap out", "it was not used lately", None)
             self.swapped_out += 1
-        machine.swap_out(page)
+        else:
+            self._fate(page, "drop", "it was not used lately, and its slot has it still", None)
+            self.dropped += 1
+        machine.swap_out(page, write)
         return True
 
     def _take_file(self, page: Page, name: str, active: str) -> bool:

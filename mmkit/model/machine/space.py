@@ -63,6 +63,11 @@ class MachineMm(MmStruct):
         """Physical address of the root table."""
         return self.table.cr3
 
+    @property
+    def nr_pgtables(self) -> int:
+        """Pages that its tables take, without the root (mm_pgtables_bytes())."""
+        return self.table.nr_tables - 1
+
     def twin(self, **settings: Any) -> MachineMm:
         """Return an empty address space of the same machine."""
         self._child = MachineMm(self.machine, **settings)
@@ -93,8 +98,7 @@ class MachineMm(MmStruct):
 
         Raises OutOfMemory if that does not help, FatalSignal SIGKILL if it was this process that had to die.
         """
-        mine = next((process for process in self.machine if process.mm is self), None)
-        return self.machine.reclaim.with_memory(do, mine)
+        return self.machine.reclaim.with_memory(do, self)
 
     def fault_in(self, vma: Vma, addr: int, write: bool) -> bool:
         """Make the page at ``addr`` usable; returns whether that took a fault. Raises FatalSignal, OutOfMemory."""
