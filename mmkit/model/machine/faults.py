@@ -140,10 +140,13 @@ def _make_anon(space: MachineMm, vma: Vma, page: int, struct: Page, key: Key | N
 def _of_file(space: MachineMm, vma: Vma, addr: int, write: bool) -> tuple[str, bool]:
     assert vma.vm_file is not None
     file, index, page = vma.vm_file.file, vma.pgoff_at(addr), addr >> 12
+    private = write and not vma.vm_flags & f.VM_SHARED
     if not write:
         _fault_around(space, vma, page)
+    elif private:
+        _prepare_anon(space, vma)  # Also if the file turns out to have no such page (do_cow_fault()).
     struct, major = _cached(space, vma, addr, index)
-    if write and not vma.vm_flags & f.VM_SHARED:
+    if private:
         copy = space.machine.frames.copy(struct.pfn)
         _own(space, vma, page, copy)
         return f"a copy of page {index} of {file.name}", major

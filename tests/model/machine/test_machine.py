@@ -245,6 +245,17 @@ def test_r42_a_private_write_copies_and_can_be_undone(machine):
     assert (process.read(at, 3), use(process, at).anonymous) == (b"old", 0)
 
 
+def test_a_private_write_beyond_the_file_leaves_an_anon_vma_and_so_a_child_with_entries(machine):
+    """The kernel prepares the copy before it asks the file (seen on 6.18: the child then has the area's pages)."""
+    process, file = machine.spawn(), machine.create_file("/short", bytes(PAGE))
+    process.mm.mmap(BASE, 2 * PAGE, RW, f.MAP_PRIVATE | f.MAP_FIXED, file.open("rw"))
+    process.touch(BASE)
+    with pytest.raises(FatalSignal, match="SIGBUS"):
+        process.touch(BASE + PAGE, write=True)
+    assert process.mm.vmas[0].anon_vma is not None
+    assert process.fork().mm.file_rss == 1
+
+
 @pytest.mark.parametrize(("kind", "second"), [("ext4", 1), ("tmpfs", 0)])
 def test_r43_the_first_write_to_a_file_is_noticed(machine, kind, second):
     process, file = machine.spawn(), machine.create_file("/f", PAGE, kind=kind)
